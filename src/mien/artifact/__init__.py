@@ -1,0 +1,23 @@
+"""Mien's files: avatars, motion takes and weights, and exports to other people's viewers.
+
+Everything Mien reads back is safetensors with a schema version, so loading never runs code; what
+is malformed is refused with a `MienError`. Everything is written whole or not at all.
+"""
+
+from mien.artifact.avatar import load_avatar, save_avatar
+from mien.artifact.motion import load_motion, save_motion
+from mien.artifact.ply import save_ply
+from mien.artifact.spz import save_spz
+from mien.artifact.weights import Weights, read_weights, write_weights
+
+__all__ = [
+    "load_avatar",
+    "load_motion",
+    "Weights",
+    "read_weights",
+    "save_avatar",
+    "save_motion",
+    "save_ply",
+    "save_spz",
+    "write_weights",
+]
