@@ -1,0 +1,209 @@
+"""Training samples in tar shards: what one holds, how they are written, how they are read.
+
+A shard is a plain tar in webdataset's layout. A sample is three members that share a key:
+`KEY.webp` (RGB, premultiplied on black), `KEY.alpha.webp` (grey) and `KEY.npz` (labels).
+
+Axis legend: F frames of a loaded set, H W pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mien.errors import MienError
+from mien.structures import LANDMARKS, Camera, TensorRecord
+
+LABELS = {
+    "landmarks": (LANDMARKS, 3),
+    "world_from_cam": (4, 4),
+    "intrinsics": (3, 3),
+    "inside": (4, 2),
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled picture of a head.
+
+    Args:
+        key: unique within its set.
+        person: who it is; splits never cut through a person.
+        take: what it was filmed in; frames of one take share light, hair and clothes.
+        image: (H, W, 3) uint8, premultiplied.
+        alpha: (H, W) uint8.
+        landmarks: (478, 3) canonical, pose removed.
+        world_from_cam: (4, 4); intrinsics: (3, 3): see `structures.Camera`.
+        inside: (4, 2) corners of the source photo in this crop, in units of crop size, clockwise
+            from the photo's top left; outside them nothing is known.
+    """
+
+    key: str
+    person: str
+    take: str
+    image: np.ndarray
+    alpha: np.ndarray
+    landmarks: np.ndarray
+    world_from_cam: np.ndarray
+    intrinsics: np.ndarray
+    inside: np.ndarray
+
+
+@dataclass(frozen=True)
+class Frames(TensorRecord):
+    """A loaded set of samples, in memory as one.
+
+    Args:
+        pixels: (F, 4, H, W) uint8, premultiplied RGB then alpha.
+        landmarks: (F, 478, 3) float32.
+        camera: (F,) cameras.
+        inside: (F, 4, 2) float32.
+        take: (F,) int64, index into `takes`.
+        takes: name of each take.
+        people: name of each take's person.
+    """
+
+    pixels: Tensor
+    landmarks: Tensor
+    camera: Camera
+    inside: Tensor
+    take: Tensor
+    takes: tuple[str, ...]
+    people: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return self.pixels.shape[0]
+
+
+def _webp(picture: np.ndarray, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "WEBP", quality=quality, method=4)
+    return buffer.getvalue()
+
+
+def members(sample: Sample, quality: int = 82) -> list[tuple[str, bytes]]:
+    """The tar members (name, bytes) of a sample."""
+    labels = io.BytesIO()
+    np.savez_compressed(
+        labels,
+        landmarks=sample.landmarks.astype(np.float16),
+        world_from_cam=sample.world_from_cam.astype(np.float32),
+        intrinsics=sample.intrinsics.astype(np.float32),
+        inside=sample.inside.astype(np.float32),
+        person=np.str_(sample.person),
+        take=np.str_(sample.take),
+    )
+    return [
+        (f"{sample.key}.webp", _webp(sample.image, quality)),
+        (f"{sample.key}.alpha.webp", _webp(sample.alpha, 60)),
+        (f"{sample.key}.npz", labels.getvalue()),
+    ]
+
+
+def write_shards(
+    samples: Iterable[Sample], folder: Path, name: str, max_bytes: int = 48 << 20
+) -> list[Path]:
+    """Write samples to `folder/name-0000.tar`, …; a shard closes when it passes `max_bytes`.
+
+    Shards are complete or absent: each is written under a temporary name.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths: list[Path] = []
+    pending = iter(samples)
+    sample = next(pending, None)
+    while sample is not None:
+        path = folder / f"{name}-{len(paths):04d}.tar"
+        partial = path.with_suffix(".partial")
+        with tarfile.open(partial, "w") as tar:
+            while sample is not None and tar.offset < max_bytes:
+                for member, content in members(sample):
+                    info = tarfile.TarInfo(member)
+                    info.size = len(content)
+                    tar.addfile(info, io.BytesIO(content))
+                sample = next(pending, None)
+        partial.replace(path)
+        paths.append(path)
+    return paths
+
+
+def _raw_samples(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """(key, {suffix: bytes}) of each complete sample of a shard, in order."""
+    try:
+        with tarfile.open(path) as tar:
+            key, parts = "", {}
+            for info in tar:
+                stem, _, suffix = info.name.partition(".")
+                if stem != key:
+                    key, parts = stem, {}
+                stream = tar.extractfile(info)
+                parts[suffix] = stream.read() if stream else b""
+                if len(parts) == 3:
+                    yield key, parts
+    except (OSError, tarfile.TarError) as error:
+        raise MienError(f"Cannot read the shard {path}: {error}. Make it again.") from error
+
+
+def _decode(item: tuple[str, dict[str, bytes]]) -> Sample:
+    key, parts = item
+    try:
+        labels = np.load(io.BytesIO(parts["npz"]), allow_pickle=False)
+        for label, shape in LABELS.items():
+            if labels[label].shape != shape:
+                raise ValueError(f"{label} has shape {labels[label].shape}, not {shape}")
+        return Sample(
+            key=key,
+            person=str(labels["person"]),
+            take=str(labels["take"]),
+            image=np.asarray(Image.open(io.BytesIO(parts["webp"])).convert("RGB")),
+            alpha=np.asarray(Image.open(io.BytesIO(parts["alpha.webp"])).convert("L")),
+            landmarks=labels["landmarks"].astype(np.float32),
+            world_from_cam=labels["world_from_cam"],
+            intrinsics=labels["intrinsics"],
+            inside=labels["inside"],
+        )
+    except (KeyError, ValueError, OSError) as error:
+        raise MienError(f"Sample {key} of a shard is damaged: {error}. Make it again.") from error
+
+
+def read_shards(paths: Iterable[Path], threads: int = 8) -> Iterator[Sample]:
+    """Decoded samples of the shards, in order; decoding runs on `threads` threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        for path in paths:
+            yield from pool.map(_decode, _raw_samples(path))
+
+
+def load_frames(paths: Iterable[Path], threads: int = 8) -> Frames:
+    """All samples of the shards as one set in memory; pictures must share a size."""
+    samples = list(read_shards(sorted(paths), threads))
+    if not samples:
+        raise MienError("The shards hold no samples; prepare the data first.")
+    takes = sorted({(s.take, s.person) for s in samples})
+    number = {take: i for i, (take, _) in enumerate(takes)}
+
+    def stack(values: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(values))
+
+    pixels = torch.empty((len(samples), 4, *samples[0].alpha.shape), dtype=torch.uint8)
+    for i, sample in enumerate(samples):
+        pixels[i, :3] = torch.from_numpy(sample.image.transpose(2, 0, 1).copy())
+        pixels[i, 3] = torch.from_numpy(sample.alpha.copy())
+    return Frames(
+        pixels=pixels,
+        landmarks=stack([s.landmarks for s in samples]),
+        camera=Camera(
+            stack([s.world_from_cam for s in samples]), stack([s.intrinsics for s in samples])
+        ),
+        inside=stack([s.inside for s in samples]),
+        take=torch.tensor([number[s.take] for s in samples]),
+        takes=tuple(take for take, _ in takes),
+        people=tuple(person for _, person in takes),
+    )
