@@ -1,0 +1,312 @@
+"""The *animate* stage: one flat loop that teaches a network to move a portrait like its driver.
+
+Run it alone or under torchrun (one process a GPU; gloo on a CPU). Pairs of frames of one take, a
+source and a target; the source becomes an avatar, is told the target's motion, is seen from the
+target's camera, and should look like the target.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mien.data.shards import Frames
+from mien.model.network import Network
+from mien.render import splat
+from mien.train import checkpoint, losses
+from mien.train.batches import Batch, PairSampler
+
+
+@dataclass(frozen=True)
+class AnimateConfig:
+    """How to train.
+
+    Args:
+        steps: length of the schedule; the run may stop earlier, at `minutes`, and go on later.
+        minutes: stop gracefully after this long, leaving a checkpoint.
+        batch: pairs a process and step.
+        view: side of the pictures compared, in pixels.
+        grids: grid sizes to draw from, so that one set of planes serves every level of detail.
+        learning_rate: peak, of a warm-up and a cosine.
+        warmup: steps until the peak.
+        stills: share of pairs from people with a single photo.
+        adversarial_from: fraction of the schedule after which the discriminator joins.
+        adversarial, matching: weights of its score and of the distance of its features.
+        average: decay of the moving average of the weights, which is what ships.
+        seed: of everything; a run is repeatable.
+        backend: rasteriser (see `render.splat`).
+        compile: compile the encoder.
+        log_every, save_every: steps between logs and checkpoints.
+    """
+
+    steps: int = 60_000
+    minutes: float = 60.0
+    batch: int = 24
+    view: int = 256
+    grids: tuple[int, ...] = (96, 128, 160, 192)
+    learning_rate: float = 4e-4
+    warmup: int = 300
+    stills: float = 0.15
+    adversarial_from: float = 0.6
+    adversarial: float = 0.01
+    matching: float = 0.05
+    average: float = 0.999
+    seed: int = 0
+    backend: Literal["auto", "reference", "gsplat", "triton"] = "auto"
+    compile: bool = True
+    log_every: int = 100
+    save_every: int = 2000
+
+
+class Animate(nn.Module):
+    """A batch to its losses; a module, so that DDP can wrap it.
+
+    Args:
+        network: what is trained.
+        backend: rasteriser.
+    """
+
+    def __init__(self, network: Network, backend: str) -> None:
+        super().__init__()
+        self.network = network
+        self.backend = backend
+
+    def forward(self, batch: Batch, grid: int, precision: torch.dtype) -> tuple[dict, Tensor]:
+        """Loss terms (unweighted scalars) and the rendered view (B, 3, V, V)."""
+        network, device = self.network, batch.source.device
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            source_latent = network.motion(batch.source_landmarks)
+            driving = network.motion(batch.driver_landmarks)
+            plain = network.motion(batch.target_landmarks)
+            seen = network.motion_image(batch.driver_image)
+            avatar = network.encode(
+                batch.source, batch.source_alpha, batch.source_camera, source_latent, grid
+            )
+            gaussians, delta = network.animate(avatar, driving)
+        side = batch.target.shape[-1]
+        rendered = splat(gaussians, batch.target_camera, (side, side), backend=self.backend)
+        picture = rendered.image * batch.known
+        terms = self.compare(batch, picture, rendered.alpha)
+        terms["residual"] = delta.float().pow(2).mean()
+        latent = plain.detach().float()
+        error = (seen.float() - latent).pow(2).mean()
+        terms["image_motion"] = error / latent.var(0, correction=0).mean().clamp_min(1e-2)
+        return terms, picture
+
+    @staticmethod
+    def compare(batch: Batch, picture: Tensor, alpha: Tensor) -> dict[str, Tensor]:
+        side = picture.shape[-1]
+        points = batch.target_camera.project(batch.target_landmarks)
+        distance = batch.target_camera.world_from_cam[:, :3, 3].norm(dim=-1)
+        scale = batch.target_camera.intrinsics[:, 0, 0] / distance
+        weights = losses.region_weights(points, scale, side) * batch.known
+        return {
+            "l1": losses.weighted_mean((picture - batch.target).abs(), weights),
+            "ssim": losses.dissimilarity(picture, batch.target, weights),
+            "alpha": losses.weighted_mean((alpha - batch.target_alpha).abs(), batch.known),
+        }
+
+
+WEIGHTS = {"l1": 1.0, "ssim": 0.3, "alpha": 0.2, "residual": 1e-3, "image_motion": 0.05}
+"""Weights of the loss terms; `recipe` in docs/training.md says why."""
+
+
+@dataclass
+class Run:
+    """All that changes while training, and so all that a checkpoint holds."""
+
+    network: Network
+    average: Network
+    discriminator: losses.Discriminator
+    optimiser: torch.optim.Optimizer
+    discriminator_optimiser: torch.optim.Optimizer
+    step: int = 0
+
+    def tree(self) -> dict[str, Any]:
+        """For `checkpoint.save`."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimiser": checkpoint.optimiser_tree(self.optimiser),
+            "discriminator_optimiser": checkpoint.optimiser_tree(self.discriminator_optimiser),
+            "step": self.step,
+        }
+
+    def restore(self, tree: dict[str, Any]) -> None:
+        """Go on from what `tree` gave."""
+        self.network.load_state_dict(tree["network"])
+        self.average.load_state_dict(tree["average"])
+        self.discriminator.load_state_dict(tree["discriminator"])
+        # An optimiser that has not stepped yet has no state, and leaves no trace in the file.
+        checkpoint.restore_optimiser(self.optimiser, tree.get("optimiser", {}))
+        checkpoint.restore_optimiser(
+            self.discriminator_optimiser, tree.get("discriminator_optimiser", {})
+        )
+        self.step = tree["step"]
+
+
+def start(network: Network, config: AnimateConfig, device: torch.device) -> Run:
+    """A run at step 0."""
+    network = network.to(device)
+    network.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    discriminator = losses.Discriminator().to(device)
+    fused = device.type == "cuda"
+    return Run(
+        network=network,
+        average=copy.deepcopy(network).requires_grad_(False),
+        discriminator=discriminator,
+        optimiser=torch.optim.AdamW(
+            network.parameters(), config.learning_rate, (0.9, 0.98), weight_decay=0.01, fused=fused
+        ),
+        discriminator_optimiser=torch.optim.AdamW(
+            discriminator.parameters(), 2e-4, (0.0, 0.99), weight_decay=0.0, fused=fused
+        ),
+    )
+
+
+def rate(step: int, config: AnimateConfig) -> float:
+    """Learning rate at `step`: linear warm-up, then a cosine down to 3 %."""
+    cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / config.steps)))
+    return config.learning_rate * min(1.0, (step + 1) / config.warmup) * (0.03 + 0.97 * cosine)
+
+
+def train(
+    network: Network,
+    frames: Frames,
+    partner: Tensor,
+    config: AnimateConfig,
+    state: Path,
+    report: Callable[[Run, dict[str, float]], None],
+) -> Run:
+    """Train until the schedule or the time ends; resumes from `state` if it is there.
+
+    Args:
+        network: freshly made with its statistics fitted, or trained before; overwritten by the
+            checkpoint if there is one.
+        frames: training frames, on the device to train on.
+        partner: (478,) left–right twin of each landmark.
+        config: how.
+        state: checkpoint file, written by the first process.
+        report: called by the first process every `log_every` steps with mean loss terms, images a
+            second and the learning rate.
+    """
+    began = time.monotonic()
+    rank = int(os.environ.get("RANK", "0"))
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    device = frames.pixels.device
+    torch.manual_seed(config.seed)
+    run = start(network, config, device)
+    run.average.load_state_dict(run.network.state_dict())
+    if state.exists():
+        run.restore(checkpoint.load(state))
+    trained: nn.Module = Animate(run.network, config.backend)
+    judge: nn.Module = run.discriminator
+    if config.compile:
+        run.network.encoder.compile()
+    if world > 1:
+        ids = [device.index] if device.type == "cuda" else None
+        trained = DistributedDataParallel(trained, device_ids=ids)
+        judge = DistributedDataParallel(judge, device_ids=ids, broadcast_buffers=False)
+    sampler = PairSampler(frames, config.stills, partner)
+    sums: dict[str, Tensor] = {}
+    mark, marked = time.monotonic(), run.step
+    while run.step < config.steps and not _time_is_up(run.step, began, config, device, world):
+        terms = _step(run, trained, judge, sampler, config, rank, world)
+        sums = {k: sums.get(k, torch.zeros((), device=device)) + v for k, v in terms.items()}
+        run.step += 1
+        if rank == 0 and run.step % config.save_every == 0:
+            checkpoint.save(state, run.tree())
+        if rank == 0 and run.step % config.log_every == 0:
+            means = {k: (v / config.log_every).item() for k, v in sums.items()}
+            elapsed = time.monotonic() - mark
+            images = (run.step - marked) * config.batch * world
+            report(run, means | {"images/s": images / elapsed, "rate": rate(run.step, config)})
+            sums, mark, marked = {}, time.monotonic(), run.step
+    if rank == 0:
+        checkpoint.save(state, run.tree())
+    return run
+
+
+def _step(
+    run: Run,
+    trained: nn.Module,
+    judge: nn.Module,
+    sampler: PairSampler,
+    config: AnimateConfig,
+    rank: int,
+    world: int,
+) -> dict[str, Tensor]:
+    """One optimiser step; returns the detached loss terms. All draws are seeded by the step."""
+    seed = (config.seed + run.step) * world + rank
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    grid = config.grids[int(torch.randint(len(config.grids), (), generator=generator))]
+    batch = sampler.draw(config.batch, config.view, generator)
+    device = batch.source.device
+    on_gpu = device.type == "cuda"
+    precision = torch.bfloat16 if on_gpu else torch.float32
+    terms, picture = trained(batch, grid, precision)
+    loss = torch.stack([WEIGHTS[name] * value for name, value in terms.items()]).sum()
+    judged = run.step >= config.adversarial_from * config.steps
+    if judged:
+        run.discriminator.requires_grad_(False)
+        with torch.autocast(device.type, precision, enabled=on_gpu):
+            score, features = run.discriminator(picture)
+            with torch.no_grad():
+                _, truth = run.discriminator(batch.target)
+        terms["matching"] = losses.feature_distance(truth, features)
+        terms["adversarial"] = -score.float().mean()
+        loss = loss + config.matching * terms["matching"] + config.adversarial * terms["adversarial"]
+        run.discriminator.requires_grad_(True)
+    _descend(run.optimiser, loss, rate(run.step, config))
+    if judged:
+        with torch.autocast(device.type, precision, enabled=on_gpu):
+            scores, _ = judge(torch.cat([batch.target, picture.detach()]))
+        terms["judge"] = losses.discriminator_loss(*scores.float().chunk(2))
+        _descend(run.discriminator_optimiser, terms["judge"], 2e-4)
+    _average(run, config.average)
+    with torch.no_grad():
+        terms["psnr"] = -10.0 * torch.log10((picture - batch.target).pow(2).mean())
+    return {name: value.detach() for name, value in terms.items()}
+
+
+def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, learning_rate: float) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    nn.utils.clip_grad_norm_(parameters, 1.0)
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate
+    optimiser.step()
+
+
+@torch.no_grad()
+def _average(run: Run, decay: float) -> None:
+    # A young average follows fast, so that it forgets the random start.
+    decay = min(decay, (1.0 + run.step) / (10.0 + run.step))
+    ours, theirs = list(run.average.parameters()), list(run.network.parameters())
+    torch._foreach_lerp_(ours, theirs, 1.0 - decay)
+
+
+def _time_is_up(
+    step: int, began: float, config: AnimateConfig, device: torch.device, world: int
+) -> bool:
+    """Whether to stop; all processes must agree, so the first one's clock decides."""
+    if step % 20:
+        return False
+    late = torch.tensor(float(time.monotonic() - began > 60.0 * config.minutes), device=device)
+    if world > 1:
+        dist.broadcast(late, 0)
+    return bool(late)

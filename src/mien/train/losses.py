@@ -1,0 +1,120 @@
+"""What training minimises. Pure functions of pictures, and the discriminator.
+
+Axis legend: B batch, C channels, H W pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Landmarks whose mean is the middle of a region that matters, and the region's radius in
+# canonical units. Loss there counts `1 + REGION_WEIGHT` times at the middle.
+REGIONS = (
+    ((13, 14, 78, 308), 0.055),
+    ((33, 133, 159, 145), 0.030),
+    ((263, 362, 386, 374), 0.030),
+)
+REGION_WEIGHT = 6.0
+
+
+def region_weights(points: Tensor, radius_scale: Tensor, side: int) -> Tensor:
+    """Weight maps that rise to 7 on the mouth and the eyes.
+
+    Args:
+        points: (B, 478, 2) projected landmarks in units of image size.
+        radius_scale: (B,) image sizes per canonical unit at the head's distance.
+        side: H = W of the maps.
+
+    Returns:
+        (B, 1, side, side), ≥ 1.
+    """
+    ticks = (torch.arange(side, device=points.device) + 0.5) / side
+    weights = torch.ones(points.shape[0], 1, side, side, device=points.device)
+    for indices, radius in REGIONS:
+        centre = points[:, list(indices)].mean(1)
+        sigma = radius * radius_scale
+        dx = (ticks[None, :] - centre[:, :1]) / sigma[:, None]
+        dy = (ticks[None, :] - centre[:, 1:]) / sigma[:, None]
+        falloff = torch.exp(-0.5 * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2))
+        weights = weights + REGION_WEIGHT * falloff[:, None]
+    return weights
+
+
+def ssim(a: Tensor, b: Tensor, sigma: float = 1.5) -> Tensor:
+    """Local structural similarity (Wang et al. 2004) of (B, C, H, W) in [0, 1], mean over C.
+
+    Returns the (B, 1, H-10, W-10) map, so that it can be weighted.
+    """
+    ticks = torch.arange(-5, 6, device=a.device, dtype=a.dtype)
+    kernel = torch.exp(-0.5 * (ticks / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    channels = a.shape[1]
+
+    stacked = torch.cat([a, b, a * a, b * b, a * b], 1)
+    row = kernel.expand(5 * channels, 1, 1, 11)
+    blurred = F.conv2d(stacked, row, groups=5 * channels)
+    blurred = F.conv2d(blurred, row.transpose(-1, -2), groups=5 * channels)
+    mean_a, mean_b, aa, bb, ab = blurred.chunk(5, 1)
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    variance = aa - mean_a**2 + bb - mean_b**2
+    structure = (2 * (ab - mean_a * mean_b) + c2) / (variance + c2)
+    return (luminance * structure).mean(1, keepdim=True)
+
+
+def dissimilarity(a: Tensor, b: Tensor, weights: Tensor, scales: int = 3) -> Tensor:
+    """Weighted mean of 1 − SSIM over an image pyramid (each scale halves), a scalar."""
+    total = a.new_zeros(())
+    for scale in range(scales):
+        if scale:
+            a, b, weights = (F.avg_pool2d(x, 2) for x in (a, b, weights))
+        total = total + weighted_mean(1.0 - ssim(a, b), weights[..., 5:-5, 5:-5])
+    return total / scales
+
+
+def weighted_mean(error: Tensor, weights: Tensor) -> Tensor:
+    """Mean of (B, C, H, W) errors under (B, 1, H, W) weights, a scalar."""
+    return (error * weights).sum() / (weights.sum() * error.shape[1]).clamp_min(1e-6)
+
+
+class Discriminator(nn.Module):
+    """A spectrally normalised patch discriminator that also hands out its features.
+
+    Matching its features on the true picture serves as the perceptual distance: it needs no
+    downloaded network and attends to what still gives renders away.
+    """
+
+    def __init__(self, width: int = 48) -> None:
+        super().__init__()
+        normed = nn.utils.parametrizations.spectral_norm
+        widths = (3, width, 2 * width, 4 * width, 8 * width)
+        self.stages = nn.ModuleList(
+            nn.Sequential(normed(nn.Conv2d(a, b, 4, stride=2, padding=1)), nn.LeakyReLU(0.2))
+            for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.score = normed(nn.Conv2d(widths[-1], 1, 3, padding=1))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, 3, H, W) in [0, 1] to patch scores (B, 1, H/16, W/16) and each stage's features."""
+        features = []
+        x = image * 2.0 - 1.0
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return self.score(x), features
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Hinge loss of patch scores, a scalar."""
+    return F.relu(1.0 - real).mean() + F.relu(1.0 + fake).mean()
+
+
+def feature_distance(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Mean relative L1 distance between two lists of features, a scalar."""
+    distances = [
+        (a.detach() - b).float().abs().mean() / a.detach().float().abs().mean().clamp_min(1e-6)
+        for a, b in zip(real, fake, strict=True)
+    ]
+    return torch.stack(distances).mean()

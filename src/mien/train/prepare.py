@@ -1,0 +1,164 @@
+"""`mien prepare`: photos and clips to training shards, labelled once.
+
+Axis legend: T frames, H W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mien.data.shards import Sample, write_shards
+from mien.data.splits import Item, content_hash, survey
+from mien.errors import MienError
+from mien.model.motion import eye_signals
+from mien.preprocess.crop import warp
+from mien.preprocess.face import FaceTracker, find_face
+from mien.preprocess.matte import Matter
+from mien.preprocess.photo import read_photo
+from mien.preprocess.pose import HeadPose, canonical_landmarks, fit_pose
+from mien.preprocess.video import open_video
+
+RESIDUAL_LIMIT = 0.02
+"""Frames whose pose fits worse than this (canonical units) are left out: a wrong or hidden face."""
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Make training shards from the research data.
+
+    Args:
+        data: folder of the research data (see `mien.data.splits`).
+        out: folder for the shards.
+        part: which people: those to train on, or the held-out ones.
+        size: side of the stored crops in pixels.
+        per_clip: at most so many frames a clip, chosen to differ most.
+        rate: frames a second looked at.
+        workers: processes.
+    """
+
+    data: Path
+    out: Path
+    part: Literal["train", "heldout"] = "train"
+    size: int = 448
+    per_clip: int = 40
+    rate: float = 12.5
+    workers: int = 2
+
+
+def prepare(command: Prepare) -> list[Path]:
+    """Carry out `mien prepare`; returns the shards.
+
+    Raises:
+        MienError: the data folder lacks a set, or holds nothing for this part.
+    """
+    items = [i for i in survey(command.data) if i.held_out == (command.part == "heldout")]
+    if not items:
+        raise MienError(f"{command.data} holds nothing for the part '{command.part}'.")
+    with ProcessPoolExecutor(command.workers) as pool:
+        batches = pool.map(partial(label, command=command), items, chunksize=4)
+        samples = (sample for batch in batches for sample in batch)
+        return write_shards(samples, command.out, command.part)
+
+
+def label(item: Item, command: Prepare) -> list[Sample]:
+    """All samples of one photo or clip; none where no face is found."""
+    still = item.path.suffix != ".mp4"
+    try:
+        frames = _still(item.path) if still else _clip(item.path, command.rate)
+    except MienError:
+        return []
+    if not frames:
+        return []
+    landmarks = np.stack([points for _, points in frames])
+    pose = fit_pose(landmarks)
+    shape = canonical_landmarks(landmarks, pose)
+    good = np.flatnonzero(pose.residual < RESIDUAL_LIMIT)
+    chosen = good[spread(signals(shape[good], pose[good]), command.per_clip)]
+    return list(_samples(item, [frames[i][0] for i in chosen], shape[chosen], pose[chosen], command))
+
+
+def _still(path: Path) -> list[tuple[NDArray, NDArray]]:
+    image = read_photo(path)
+    return [(image, find_face(image))]
+
+
+def _clip(path: Path, rate: float) -> list[tuple[NDArray, NDArray]]:
+    frames = []
+    with open_video(path) as video, FaceTracker() as tracker:
+        due = 0.0
+        for time, image in video:
+            if time + 1e-3 < due:
+                continue
+            due += 1.0 / rate
+            points = tracker(image)
+            if points is not None:
+                frames.append((image, points))
+    return frames
+
+
+def signals(landmarks: NDArray, pose: HeadPose) -> NDArray:
+    """(T, 34) what makes frames differ: mouth and brow points, eyes and gaze, head pose.
+
+    Each in units in which a visible change is about 1.
+    """
+    moving = (13, 14, 61, 291, 17, 152, 70, 300)
+    eyes = eye_signals(torch.from_numpy(landmarks)).numpy()
+    parts = [landmarks[:, moving].reshape(len(landmarks), -1) / 0.01, eyes / 0.06]
+    return np.concatenate([*parts, pose.angles() / 0.15], 1)
+
+
+def spread(points: NDArray, count: int) -> NDArray[np.intp]:
+    """At most `count` rows of (T, D) that lie far apart (farthest-point sampling), in order.
+
+    Stops early when everything left is within 1 of a chosen row: near duplicates teach nothing.
+    """
+    if not len(points):
+        return np.zeros(0, np.intp)
+    chosen = [0]
+    nearest = np.linalg.norm(points - points[0], axis=1)
+    while len(chosen) < count and nearest.max() > 1.0:
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
+    return np.sort(np.array(chosen, np.intp))
+
+
+def _samples(
+    item: Item,
+    images: list[NDArray],
+    landmarks: NDArray,
+    pose: HeadPose,
+    command: Prepare,
+) -> Iterator[Sample]:
+    camera, name = pose.camera(), content_hash(item.path)
+    crops = pose.image_from_crop(command.size)
+    matter = Matter()
+    for index, (image, image_from_crop) in enumerate(zip(images, crops, strict=True)):
+        crop = warp(image, image_from_crop, command.size)
+        alpha = matter(crop)
+        height, width = image.shape[:2]
+        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+        inverse = np.linalg.inv(np.concatenate([image_from_crop, [[0, 0, 1]]]))
+        inside = (corners @ inverse[:2, :2].T + inverse[:2, 2]) / command.size
+        premultiplied = crop * alpha[..., None]
+        yield Sample(
+            key=f"{name}-{index:03d}",
+            person=item.person,
+            take=name,
+            image=(premultiplied + 0.5).astype(np.uint8),
+            alpha=(alpha * 255 + 0.5).astype(np.uint8),
+            landmarks=landmarks[index],
+            world_from_cam=camera.world_from_cam[index].numpy(),
+            intrinsics=camera.intrinsics[index].numpy(),
+            inside=inside,
+        )
+
+

@@ -1,0 +1,156 @@
+"""The training loop on a tiny network and made-up frames."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mien.data.shards import Frames
+from mien.model.network import Network
+from mien.presets import tiny
+from mien.structures import LANDMARKS, Camera
+from mien.train import checkpoint
+from mien.train.animate import WEIGHTS, Animate, AnimateConfig, Run, rate, train
+from mien.train.batches import PairSampler
+
+PARTNER = torch.arange(LANDMARKS)
+
+
+def make_frames(count: int = 8, side: int = 48) -> Frames:
+    """Two takes of a coloured disc whose lower half brightens with the mouth's landmarks."""
+    generator = torch.Generator().manual_seed(0)
+    ticks = (torch.arange(side) + 0.5) / side - 0.5
+    disc = (ticks[:, None] ** 2 + ticks[None] ** 2 < 0.3**2).float()
+    openness = torch.rand(count, generator=generator)
+    pixels = torch.zeros(count, 4, side, side)
+    pixels[:, 0] = 0.8 * disc
+    pixels[:, 1] = 0.3 * disc
+    pixels[:, 2, side // 2 :] = openness[:, None, None] * disc[side // 2 :]
+    pixels[:, 3] = disc
+    landmarks = 0.1 * torch.randn(1, LANDMARKS, 3, generator=generator).repeat(count, 1, 1)
+    landmarks[:, 14, 1] -= 0.1 * openness
+    return Frames(
+        pixels=(pixels * 255).to(torch.uint8),
+        landmarks=landmarks,
+        camera=Camera.orbit(torch.linspace(-0.1, 0.1, count)),
+        inside=torch.tensor([[0.0, 0], [1, 0], [1, 1], [0, 1]]).repeat(count, 1, 1),
+        take=torch.arange(count) % 2,
+        takes=("a", "b"),
+        people=("a", "b"),
+    )
+
+
+CONFIG = AnimateConfig(
+    steps=4,
+    batch=1,
+    view=48,
+    grids=(8,),
+    warmup=1,
+    backend="reference",
+    compile=False,
+    log_every=2,
+    save_every=2,
+)
+
+
+def run(
+    folder: Path, report: Callable[[Run, dict], None] | None = None, **changes: float
+) -> tuple[dict[str, torch.Tensor], list[dict]]:
+    folder.mkdir(exist_ok=True)
+    torch.manual_seed(1)
+    logs: list[dict] = []
+    result = train(
+        Network(tiny()),
+        make_frames(),
+        PARTNER,
+        replace(CONFIG, **changes),
+        folder / "state.safetensors",
+        report or (lambda _, figures: logs.append(figures)),
+    )
+    return {k: v.clone() for k, v in result.average.state_dict().items()}, logs
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    _, logs = run(tmp_path, steps=24, log_every=8, adversarial_from=2.0, learning_rate=3e-3)
+    assert logs[-1]["l1"] < 0.8 * logs[0]["l1"]
+
+
+def test_interrupted_training_equals_uninterrupted(tmp_path: Path) -> None:
+    def interrupt(_: Run, __: dict) -> None:
+        raise KeyboardInterrupt
+
+    whole, _ = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", interrupt)
+    assert checkpoint.load(tmp_path / "cut" / "state.safetensors")["step"] == 2
+    resumed, _ = run(tmp_path / "cut")
+    for name, value in whole.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-5, atol=1e-6, msg=name)
+
+
+def test_no_time_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
+    run(tmp_path, minutes=0.0)
+    assert checkpoint.load(tmp_path / "state.safetensors")["step"] == 0
+    run(tmp_path, steps=1)
+    assert checkpoint.load(tmp_path / "state.safetensors")["step"] == 1
+
+
+def test_rate_warms_up_and_falls() -> None:
+    config = AnimateConfig(steps=100, warmup=10, learning_rate=1.0)
+    rates = [rate(step, config) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9]
+    assert rates[100] == pytest.approx(0.03)
+    assert all(math.isfinite(r) for r in rates)
+
+
+def test_checkpoint_round_trip_in_parts(tmp_path: Path) -> None:
+    tree = {"a": {"b": torch.randn(5, 3), "c": {"d": torch.tensor(2)}}, "step": 7}
+    path = tmp_path / "x.safetensors"
+    checkpoint.save(path, tree)
+    parts = checkpoint.split(path, tmp_path, part_bytes=64)
+    assert len(parts) > 2
+    checkpoint.join(parts, tmp_path / "y.safetensors")
+    back = checkpoint.load(tmp_path / "y.safetensors")
+    assert back["step"] == 7
+    assert torch.equal(back["a"]["b"], tree["a"]["b"])
+    assert back["a"]["c"]["d"] == 2
+
+
+def _gradients(rank: int, world: int) -> dict[str, torch.Tensor]:
+    """Gradients of one step on the rank's own batch, averaged over the world by DDP."""
+    torch.manual_seed(2)
+    module: nn.Module = Animate(Network(tiny()), "reference")
+    sampler = PairSampler(make_frames(), 0.0, PARTNER)
+    torch.manual_seed(10 + rank)
+    batch = sampler.draw(1, 48, torch.Generator().manual_seed(rank))
+    torch.manual_seed(20 + rank)
+    wrapped = DistributedDataParallel(module) if world > 1 else module
+    terms, _ = wrapped(batch, 8, torch.float32)
+    sum(WEIGHTS[name] * value for name, value in terms.items()).backward()
+    return {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
+
+
+def _process(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    gradients = _gradients(rank, 2)
+    if rank == 0:
+        checkpoint.save(Path(folder) / "gradients.safetensors", {"gradients": gradients})
+    dist.destroy_process_group()
+
+
+def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_process, (str(tmp_path),), nprocs=2)
+    together = checkpoint.load(tmp_path / "gradients.safetensors")["gradients"]
+    alone = [_gradients(rank, 1) for rank in range(2)]
+    assert together.keys() == alone[0].keys()
+    for name, value in together.items():
+        expected = (alone[0][name] + alone[1][name]) / 2
+        torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-6, msg=name)
