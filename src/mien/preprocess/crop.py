@@ -1,0 +1,34 @@
+"""Level, centred crops.
+
+Pixel coordinates put the centre of the first pixel at (0.5, 0.5); OpenCV puts it at (0, 0).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def warp(image: NDArray, image_from_crop: NDArray, size: int) -> NDArray:
+    """Cut a crop, antialiased where it shrinks; black (zero) beyond the picture's border.
+
+    Args:
+        image: (H, W) or (H, W, C), any dtype that OpenCV warps.
+        image_from_crop: (2, 3) similarity, pixels of the crop to pixels of the image.
+        size: width and height of the crop.
+
+    Returns:
+        (size, size) or (size, size, C) in the image's dtype.
+    """
+    import cv2
+
+    # Drawn large enough, by a whole factor, not to skip pixels; then averaged down.
+    shrink = max(1, int(np.ceil(np.sqrt(abs(np.linalg.det(image_from_crop[:, :2]))) - 0.1)))
+    matrix = image_from_crop.astype(np.float64).copy()
+    matrix[:, :2] /= shrink
+    matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    large = cv2.warpAffine(image, matrix, (size * shrink, size * shrink), flags=flags)
+    if shrink == 1:
+        return large
+    return cv2.resize(large, (size, size), interpolation=cv2.INTER_AREA)
