@@ -25,7 +25,7 @@ from mien.preprocess.face import FaceTracker, find_face
 from mien.preprocess.matte import Matter
 from mien.preprocess.photo import read_photo
 from mien.preprocess.pose import HeadPose, canonical_landmarks, fit_pose
-from mien.preprocess.video import open_video
+from mien.preprocess.video import Video
 
 RESIDUAL_LIMIT = 0.02
 """Frames whose pose fits worse than this (canonical units) are left out: a wrong or hidden face."""
@@ -83,23 +83,24 @@ def label(item: Item, command: Prepare) -> list[Sample]:
     shape = canonical_landmarks(landmarks, pose)
     good = np.flatnonzero(pose.residual < RESIDUAL_LIMIT)
     chosen = good[spread(signals(shape[good], pose[good]), command.per_clip)]
-    return list(_samples(item, [frames[i][0] for i in chosen], shape[chosen], pose[chosen], command))
+    images = [frames[i][0] for i in chosen]
+    return list(_samples(item, images, landmarks[chosen], shape[chosen], pose[chosen], command))
 
 
 def _still(path: Path) -> list[tuple[NDArray, NDArray]]:
-    image = read_photo(path)
-    return [(image, find_face(image))]
+    image = read_photo(path).image
+    return [(image, find_face(image, None, str(path)))]
 
 
 def _clip(path: Path, rate: float) -> list[tuple[NDArray, NDArray]]:
     frames = []
-    with open_video(path) as video, FaceTracker() as tracker:
-        due = 0.0
-        for time, image in video:
+    due = 0.0
+    with FaceTracker() as tracker:
+        for time, image in Video(path):
             if time + 1e-3 < due:
                 continue
             due += 1.0 / rate
-            points = tracker(image)
+            points = tracker.track(image)
             if points is not None:
                 frames.append((image, points))
     return frames
@@ -135,30 +136,30 @@ def _samples(
     item: Item,
     images: list[NDArray],
     landmarks: NDArray,
+    shape: NDArray,
     pose: HeadPose,
     command: Prepare,
 ) -> Iterator[Sample]:
-    camera, name = pose.camera(), content_hash(item.path)
-    crops = pose.image_from_crop(command.size)
-    matter = Matter()
-    for index, (image, image_from_crop) in enumerate(zip(images, crops, strict=True)):
-        crop = warp(image, image_from_crop, command.size)
-        alpha = matter(crop)
-        height, width = image.shape[:2]
-        corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
-        inverse = np.linalg.inv(np.concatenate([image_from_crop, [[0, 0, 1]]]))
-        inside = (corners @ inverse[:2, :2].T + inverse[:2, 2]) / command.size
-        premultiplied = crop * alpha[..., None]
-        yield Sample(
-            key=f"{name}-{index:03d}",
-            person=item.person,
-            take=name,
-            image=(premultiplied + 0.5).astype(np.uint8),
-            alpha=(alpha * 255 + 0.5).astype(np.uint8),
-            landmarks=landmarks[index],
-            world_from_cam=camera.world_from_cam[index].numpy(),
-            intrinsics=camera.intrinsics[index].numpy(),
-            inside=inside,
-        )
-
-
+    """Crop and matte chosen frames: landmarks in their pixels, `shape` the canonical ones."""
+    camera, name, size = pose.camera(), content_hash(item.path), command.size
+    crops = pose.image_from_crop(size)
+    with Matter() as matter:
+        for index, (image, image_from_crop) in enumerate(zip(images, crops, strict=True)):
+            turn, shift = np.linalg.inv(image_from_crop[:, :2]), image_from_crop[:, 2]
+            height, width = image.shape[:2]
+            corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+            crop = warp(image, image_from_crop, size)
+            # What lies beyond the photo's border is unknown, whatever the matte makes of it.
+            known = warp(np.full((height, width), 255, np.uint8), image_from_crop, size) > 250
+            alpha = matter(crop, (landmarks[index, :, :2] - shift) @ turn.T) * known
+            yield Sample(
+                key=f"{name}-{index:03d}",
+                person=item.person,
+                take=name,
+                image=(crop * alpha[..., None] + 0.5).astype(np.uint8),
+                alpha=(alpha * 255 + 0.5).astype(np.uint8),
+                landmarks=shape[index],
+                world_from_cam=camera.world_from_cam[index].numpy(),
+                intrinsics=camera.intrinsics[index].numpy(),
+                inside=(corners - shift) @ turn.T / size,
+            )
