@@ -1,0 +1,86 @@
+"""Functions of space kept on a grid, because strands ask for them a million times.
+
+Rest coordinates, cm. Axis legend: X Y Z cells, n points, C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import map_coordinates
+from scipy.spatial import KDTree
+
+STEP = 1.0
+"""Side of a cell; on a surface with a head's curvature, heights are then right within 0.2 mm."""
+
+_LOW, _HIGH = np.array([-26.0, -42.0, -22.0]), np.array([26.0, 28.0, 24.0])
+
+
+def grid_points() -> np.ndarray:
+    """(X, Y, Z, 3) corners of the cells, around head and shoulders."""
+    axes = [np.arange(low, high + STEP, STEP) for low, high in zip(_LOW, _HIGH, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+
+
+@dataclass(frozen=True)
+class Field:
+    """Values (X, Y, Z, C) at corners `step` apart, the first where `grid_points` begins."""
+
+    values: np.ndarray
+    step: float = STEP
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Values (..., C) at points (..., 3), between the cells' corners linearly."""
+        place = ((points.reshape(-1, 3) - _LOW) / self.step).T
+        read = [
+            map_coordinates(self.values[..., c], place, order=1, mode="nearest")
+            for c in range(self.values.shape[-1])
+        ]
+        return np.stack(read, -1).reshape(*points.shape[:-1], -1)
+
+
+class Ground:
+    """The surface that hair grows on and slides over.
+
+    Args:
+        points: (n, 3) of head and torso; normals: (n, 3).
+    """
+
+    def __init__(self, points: np.ndarray, normals: np.ndarray) -> None:
+        self.points, self.normals = points, normals
+        grid = grid_points()
+        flat = grid.reshape(-1, 3)
+        distance, near = KDTree(points).query(flat, k=3)
+        weight = 1.0 / (distance + 0.05)
+        weight /= weight.sum(1, keepdims=True)
+        normal = (normals[near] * weight[..., None]).sum(1)
+        height = (((flat[:, None] - points[near]) * normals[near]).sum(-1) * weight).sum(1)
+        values = np.concatenate([height[:, None], normal], 1).astype(np.float32)
+        self.field = Field(values.reshape(*grid.shape[:3], 4))
+
+    def height(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Signed distance (...,) above the surface and its unit normal (..., 3)."""
+        found = self.field(points)
+        normal = found[..., 1:]
+        return found[..., 0], normal / (np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-9)
+
+
+class Carriage:
+    """Carries rest coordinates to people's heads by the motion of the skin nearby.
+
+    Args:
+        rest: (n, 3) skin of nobody.
+    """
+
+    def __init__(self, rest: np.ndarray) -> None:
+        self.rest = rest
+        self.grid = grid_points()[::2, ::2, ::2]
+        distance, self.near = KDTree(rest).query(self.grid.reshape(-1, 3), k=6)
+        weight = 1.0 / (distance**2 + 0.4)
+        self.weight = weight / weight.sum(1, keepdims=True)
+
+    def to(self, posed: np.ndarray) -> Field:
+        """The displacement (…, 3) that brings rest coordinates along with this skin (n, 3)."""
+        shift = ((posed - self.rest)[self.near] * self.weight[..., None]).sum(1)
+        return Field(shift.reshape(self.grid.shape), 2 * STEP)

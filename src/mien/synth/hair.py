@@ -1,0 +1,339 @@
+"""Hair, grown on the head of nobody in particular and then carried over to a person's.
+
+Strands start on the scalp and are walked step by step: they follow the comb near the skull,
+gravity away from it, and slide over whatever they would enter. Points are rest coordinates, cm.
+Axis legend: S strands, P points of a strand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from mien.synth.field import Ground
+from mien.synth.scene import Strands
+
+POINTS = 14
+"""Points of a strand."""
+
+_WHORL = np.array([0.8, 12.6, -4.0])  # where scalp hair turns out from, on the upper back
+_SKULL = np.array([0.0, 4.0, -0.5])
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A haircut.
+
+    Args:
+        top, side, back: lengths in cm.
+        comb: "whorl" (as it grows), "part" (to both sides of a line), "back", "forward".
+        part: where the parting lies, cm to the person's left of the middle.
+        lift: how far the roots stand up, 0 flat to 1 upright.
+        fall: pull of gravity, 0 stiff to 1 straight down.
+        curl: radius of the curls in cm; pitch: cm of hair a turn takes.
+        clump: how much neighbours gather towards the tip, in [0, 1].
+        frizz: random wander.
+        count: ribbons; width: half a ribbon's width in cm.
+        gather: "" or where long hair is bound: "bun", "tail".
+    """
+
+    top: float
+    side: float
+    back: float
+    comb: str = "whorl"
+    part: float = 3.0
+    lift: float = 0.35
+    fall: float = 0.25
+    curl: float = 0.0
+    pitch: float = 3.0
+    clump: float = 0.35
+    frizz: float = 0.12
+    count: int = 6000
+    width: float = 0.07
+    gather: str = ""
+
+
+CUTS: dict[str, Cut] = {
+    "buzz": Cut(0.7, 0.5, 0.5, lift=0.6, fall=0.0, count=11000, width=0.035, clump=0.0),
+    "crew": Cut(2.4, 0.8, 0.8, lift=0.65, fall=0.02, count=10000, width=0.05, clump=0.3),
+    "short": Cut(4.0, 1.6, 1.6, lift=0.4, fall=0.1, count=9000, width=0.06, clump=0.45),
+    "fringe": Cut(6.0, 3.0, 3.0, comb="forward", lift=0.25, fall=0.25, count=8000),
+    "side": Cut(6.5, 2.0, 1.8, comb="part", part=3.4, lift=0.45, fall=0.15, count=8000),
+    "swept": Cut(7.0, 2.4, 2.5, comb="back", lift=0.7, fall=0.12, count=8000),
+    "messy": Cut(6.0, 3.5, 3.5, lift=0.6, fall=0.15, curl=0.35, pitch=4.5, clump=0.6, frizz=0.3),
+    "curly": Cut(7, 4, 4.5, lift=0.75, fall=0.15, curl=0.6, pitch=2.2, clump=0.55, frizz=0.35),
+    "coils": Cut(3, 1.6, 1.6, lift=0.9, fall=0.0, curl=0.22, pitch=0.8, clump=0.5, frizz=0.4,
+                 count=9000, width=0.06),
+    "afro": Cut(8, 7, 7, lift=1.0, fall=0.0, curl=0.4, pitch=1.1, clump=0.35, frizz=0.5,
+                count=9000, width=0.08),
+    "bob": Cut(21, 18, 17, comb="part", part=2.5, lift=0.3, fall=0.7, count=7000, width=0.09),
+    "long": Cut(40, 36, 34, comb="part", part=1.0, lift=0.3, fall=0.8, count=7000, width=0.1),
+    "middle": Cut(34, 30, 28, comb="part", part=0.0, lift=0.2, fall=0.8, count=7000, width=0.1),
+    "wavy": Cut(36, 32, 30, comb="part", part=2.6, lift=0.4, fall=0.65, curl=0.8, pitch=9.0,
+                clump=0.6, frizz=0.2, count=7000, width=0.1),
+    "curls": Cut(30, 27, 25, comb="part", part=2.0, lift=0.5, fall=0.55, curl=0.9, pitch=4.0,
+                 clump=0.6, frizz=0.3, count=7000, width=0.1),
+    "bangs": Cut(32, 28, 26, comb="bangs", part=0.0, lift=0.25, fall=0.8, count=7500, width=0.09),
+    "bun": Cut(22, 22, 22, comb="back", lift=0.1, fall=0.05, gather="bun", count=7000),
+    "tail": Cut(30, 30, 30, comb="back", lift=0.12, fall=0.1, gather="tail", count=7000),
+}  # fmt: skip
+"""Haircuts by name; `Cut` values are jittered for every person."""
+
+
+def hairline(points: np.ndarray, recession: float = 0.0) -> np.ndarray:
+    """How far above the hairline points (n, 3) lie, cm; positive on the scalp.
+
+    Args:
+        recession: 0 a full front, 1 temples and forehead well back.
+    """
+    x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
+    around = np.degrees(np.arctan2(x, z - 0.3))
+    knots = [0, 20, 38, 50, 62, 72, 80, 92, 108, 122, 140, 180]
+    heights = [9.9, 10.1, 9.2, 7.6, 5.0, 1.6, 2.2, 4.6, 3.8, -1.0, -4.2, -5.2]
+    line = np.interp(around, knots, heights)
+    front = np.clip((66 - around) / 20, 0, 1)
+    temple = np.exp(-(((around - 38) / 14) ** 2))
+    line = line + recession * (1.2 * front + 2.2 * temple)
+    above = y - line
+    ear = (x > 7.35) & (y < 4.4) & (z > -3.2) & (z < 3.0)
+    return np.where(ear, -5.0, above)
+
+
+def scalp_density(points: np.ndarray, recession: float, crown: float) -> np.ndarray:
+    """Share of full growth at points (n, 3), in [0, 1]; `crown` thins the top."""
+    above = hairline(points, recession)
+    edge = np.clip((above + 0.15) / 1.0, 0, 1)
+    top = np.exp(-(((points - [0.0, 13.5, -3.5]) ** 2).sum(1)) / 22.0)
+    return edge**1.3 * (1 - crown * np.clip(1.5 * top, 0, 1))
+
+
+def grow(
+    cut: Cut,
+    rng: np.random.Generator,
+    ground: Ground,
+    triangles: np.ndarray,
+    recession: float = 0.0,
+    crown: float = 0.0,
+) -> np.ndarray:
+    """Strands (S, P, 4): rest coordinates, then how open to light each point lies.
+
+    Args:
+        ground: head first, so that `triangles` (m, 3) index its points.
+    """
+    roots, normals = _roots(cut, rng, ground, triangles, recession, crown)
+    lengths = _lengths(cut, roots) * rng.uniform(0.82, 1.08, len(roots))
+    strands = _walk(cut, rng, ground, roots, normals, lengths)
+    strands = _gather_clumps(cut, rng, strands, lengths)
+    if cut.comb in ("part", "back", "bangs"):
+        strands = strands[~_across_face(strands) | (cut.comb == "bangs") & _is_bang(strands[:, 0])]
+    height, outward = ground.height(strands)
+    # Clumps and curls may have dipped into the skull again.
+    sunk = np.clip(0.06 - height, 0, None)
+    strands = strands + sunk[..., None] * outward
+    along = np.linspace(0, 1, POINTS)
+    thickness = max(np.quantile(height, 0.85), 0.15)
+    light = np.clip(0.28 + 0.55 * height / thickness + 0.2 * along, 0.2, 1.0)
+    return np.concatenate([strands, light[..., None]], -1)
+
+
+def _roots(
+    cut: Cut,
+    rng: np.random.Generator,
+    ground: Ground,
+    triangles: np.ndarray,
+    recession: float,
+    crown: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    corners = ground.points[triangles]
+    middle = corners.mean(1)
+    area = np.linalg.norm(
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+    )
+    weight = area * (hairline(middle, recession) > -1.0)
+    chosen = rng.choice(len(triangles), 2 * cut.count, p=weight / weight.sum())
+    split = np.sort(rng.random((len(chosen), 2)), 1)
+    bary = np.stack([split[:, 0], split[:, 1] - split[:, 0], 1 - split[:, 1]], -1)
+    points = (corners[chosen] * bary[..., None]).sum(1)
+    density = scalp_density(points + rng.normal(0, 0.12, points.shape), recession, crown)
+    kept = rng.random(len(points)) < density
+    points = points[kept][: cut.count]
+    normals = (ground.normals[triangles[chosen]] * bary[..., None]).sum(1)[kept][: cut.count]
+    return points, normals / np.linalg.norm(normals, axis=1, keepdims=True)
+
+
+def _lengths(cut: Cut, roots: np.ndarray) -> np.ndarray:
+    up = np.clip((roots[:, 1] - 6.5) / 4.0, 0, 1)
+    behind = np.clip((-roots[:, 2] - 1.0) / 5.0, 0, 1)
+    low = cut.side * (1 - behind) + cut.back * behind
+    length = low * (1 - up) + cut.top * up
+    if cut.comb == "bangs":
+        length = np.where(_is_bang(roots), 7.5 + 0.25 * np.abs(roots[:, 0]), length)
+    # Hair shortens towards its edge at temples, ears and nape.
+    edge = np.clip(hairline(roots) / 1.6, 0.25, 1.0)
+    return length * (edge if cut.side < 5 else 1.0)
+
+
+def _across_face(strands: np.ndarray) -> np.ndarray:
+    """(S,) whether a strand has gone astray over forehead or cheeks."""
+    x, y, z = np.abs(strands[..., 0]), strands[..., 1], strands[..., 2]
+    return ((z > 3.6) & (y < 8.6 - 0.05 * x**2) & (y > -7.0) & (x < 7.6)).any(1)
+
+
+def _is_bang(roots: np.ndarray) -> np.ndarray:
+    return (roots[:, 2] > 4.2) & (np.abs(roots[:, 0]) < 5.2)
+
+
+def _comb(cut: Cut, points: np.ndarray, roots: np.ndarray) -> np.ndarray:
+    """Direction (n, 3), not yet along the surface, in which hair is laid."""
+    whorl = points - _WHORL
+    if cut.comb == "whorl":
+        return whorl + np.array([0.0, 0.0, 2.0])
+    if cut.comb == "forward":
+        return whorl * [1.0, 1.0, 1.0] + np.array([0.0, -2.0, 7.0])
+    if cut.comb == "back":
+        return np.stack([0.25 * points[:, 0], -0.4 - 0 * whorl[:, 1], -np.ones(len(points))], -1)
+    side = np.tanh((roots[:, 0] - cut.part) * 3.0)
+    down = np.stack([side, -0.55 + 0 * side, -0.35 - 0.02 * roots[:, 2]], -1)
+    if cut.comb == "bangs":
+        front = np.stack([0.06 * roots[:, 0], -1.0 + 0 * side, 0.9 + 0 * side], -1)
+        return np.where(_is_bang(roots)[:, None], front, down)
+    return down
+
+
+def _unit(v: np.ndarray) -> np.ndarray:
+    return v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-9)
+
+
+def _walk(
+    cut: Cut,
+    rng: np.random.Generator,
+    ground: Ground,
+    roots: np.ndarray,
+    normals: np.ndarray,
+    lengths: np.ndarray,
+) -> np.ndarray:
+    step = (lengths / (POINTS - 1))[:, None]
+    comb = _unit(_comb(cut, roots, roots))
+    tangent = _unit(comb - (comb * normals).sum(1, keepdims=True) * normals)
+    direction = _unit(tangent * (1 - 0.75 * cut.lift) + normals * (0.15 + cut.lift))
+    direction = _unit(direction + rng.normal(0, 0.5 * cut.frizz + 0.04, direction.shape))
+    layer = rng.uniform(0.05, 0.28 + 0.9 * cut.lift * min(cut.top / 12, 1.0), len(roots))
+    goal = {"bun": np.array([0.0, 9.5, -10.2]), "tail": np.array([0.0, 6.5, -10.6])}.get(cut.gather)
+    points = [roots]
+    here = roots
+    down = np.array([0.0, -1.0, 0.0])
+    for k in range(1, POINTS):
+        height, normal = ground.height(here)
+        along = k / (POINTS - 1)
+        comb = _unit(_comb(cut, here, roots))
+        comb = _unit(comb - 0.9 * (comb * normal).sum(1, keepdims=True) * normal)
+        near = np.exp(-np.clip(height, 0, None) / 2.0)[:, None] * (1 - cut.lift * 0.7)
+        if cut.comb in ("part", "bangs"):
+            near = near * np.clip((here[:, 1:2] - 3.0) / 6.0, 0, 1)
+        pull = 0.6 * near * comb + cut.fall * (0.25 + 0.75 * along) * down
+        if cut.comb in ("part", "bangs"):
+            pull = pull + _off_the_face(cut, here, roots)
+            # Hanging hair has lost its sideways way.
+            hanging = np.clip((7.0 - here[:, 1:2]) / 5.0, 0, 1)
+            pull = pull - 0.5 * hanging * direction * [1.0, 0.0, 1.0]
+        # What bends hair, bends it so much a centimetre.
+        pull = np.minimum(step, 1.6) * pull * 1.6
+        if goal is not None:
+            pull = _bind(cut, here, goal, along) + 0.05 * down
+        direction = _unit(direction + pull + rng.normal(0, cut.frizz * 0.25, here.shape))
+        here = here + direction * step
+        height, normal = ground.height(here)
+        sunk = np.clip(layer * min(1.0, 0.3 + 2 * along) - height, 0, None)[:, None]
+        here = here + sunk * normal
+        inward = np.clip((direction * normal).sum(1, keepdims=True), None, 0.0)
+        direction = _unit(direction - inward * normal * (sunk > 0))
+        points.append(here)
+    strands = np.stack(points, 1)
+    if cut.curl > 0:
+        strands = strands + _curls(cut, rng, strands, lengths)
+    return strands
+
+
+def _off_the_face(cut: Cut, here: np.ndarray, roots: np.ndarray) -> np.ndarray:
+    """Push (n, 3) that lays hair beside the face instead of over it."""
+    over = np.clip((here[:, 2] - 3.5) / 2.0, 0, 1) * np.clip((9.5 - here[:, 1]) / 1.5, 0, 1)
+    if cut.comb == "bangs":
+        over = over * ~_is_bang(roots)
+    side = np.sign(here[:, 0] + 1e-3 * roots[:, 0])
+    return over[:, None] * np.stack([0.45 * side, 0 * side, -0.7 + 0 * side], -1)
+
+
+def _bind(cut: Cut, here: np.ndarray, goal: np.ndarray, along: float) -> np.ndarray:
+    """Pull of hair that is tied behind the head, and what it does after the tie."""
+    if along < 0.6:
+        return 1.6 * _unit(goal - here)
+    if cut.gather == "tail":
+        return np.array([0.0, -1.5, -0.2]) + 0.0 * here
+    # Round and round the bun.
+    spoke = here - (goal + np.array([0.0, 0.0, -1.2]))
+    return np.stack([-spoke[:, 1], spoke[:, 0], -0.3 * spoke[:, 2]], -1) - 0.6 * spoke
+
+
+def _curls(
+    cut: Cut, rng: np.random.Generator, strands: np.ndarray, lengths: np.ndarray
+) -> np.ndarray:
+    along = np.linspace(0, 1, POINTS)
+    # Neighbours turn together: the phase varies slowly over the scalp, with some noise.
+    root = strands[:, 0]
+    phase = 2.1 * root[:, 0] + 1.7 * root[:, 1] + 1.9 * root[:, 2] + rng.normal(0, 0.7, len(root))
+    turns = np.minimum(lengths / cut.pitch, 3.2) * 2 * np.pi
+    angle = phase[:, None] + turns[:, None] * along
+    tangent = _unit(np.gradient(strands, axis=1))
+    across = _unit(np.cross(tangent, [0.3, 0.2, 1.0]))
+    third = np.cross(tangent, across)
+    size = cut.curl * np.clip(along * 2.5, 0, 1)
+    return size[:, None] * (np.cos(angle)[..., None] * across + np.sin(angle)[..., None] * third)
+
+
+def _gather_clumps(
+    cut: Cut, rng: np.random.Generator, strands: np.ndarray, lengths: np.ndarray
+) -> np.ndarray:
+    if cut.clump <= 0:
+        return strands
+    leaders = rng.choice(len(strands), max(len(strands) // 14, 1), replace=False)
+    _, near = KDTree(strands[leaders, 0]).query(strands[:, 0])
+    leader = strands[leaders[near]]
+    along = np.linspace(0, 1, POINTS)[None, :, None]
+    amount = cut.clump * along**1.2 * rng.uniform(0.5, 1.0, (len(strands), 1, 1))
+    return strands * (1 - amount) + leader * amount
+
+
+def ribbons(
+    points: np.ndarray,
+    cut: Cut,
+    color: np.ndarray,
+    grey: float,
+    rng: np.random.Generator,
+) -> Strands:
+    """Grown strands (S, P, 4), still in rest coordinates, as something to draw.
+
+    Args:
+        color: (3,) linear; grey: share of strands without pigment.
+    """
+    count = len(points)
+    shade = np.exp(rng.normal(0, 0.16, (count, 1)))
+    looks = np.tile(np.append(color, cut.width), (count, 1))
+    looks[:, :3] *= shade
+    pale = np.clip(grey + rng.normal(0, 0.3 * np.sqrt(grey * (1 - grey)) + 1e-6, (count, 1)), 0, 1)
+    looks[:, :3] = (1 - pale) * looks[:, :3] + pale * np.array([0.40, 0.39, 0.37]) * shade
+    # Hair is finer where it begins.
+    looks[:, 3] *= rng.uniform(0.7, 1.3, count) * np.clip(hairline(points[:, 0, :3]) / 2.0, 0.3, 1)
+    across = 1.0 if cut.width < 0.045 else (3.0 if cut.width < 0.075 else 5.0)
+    return Strands(points, looks, "hair", across=across)
+
+
+def pigment(rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """A natural hair colour, linear RGB, and the share of grey."""
+    melanin = rng.beta(1.6, 1.0)  # 1 black
+    red = rng.beta(1.2, 5.0)
+    absorb = melanin * np.array([2.6, 3.4, 4.4]) + red * np.array([0.3, 1.2, 1.9]) * (1.2 - melanin)
+    color = np.array([0.58, 0.45, 0.30]) * np.exp(-absorb) + 0.004
+    grey = 0.0 if rng.random() < 0.75 else rng.beta(1.2, 1.2)
+    return color, grey

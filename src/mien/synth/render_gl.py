@@ -1,0 +1,370 @@
+"""Draws a head by OpenGL without a display: picture, cover, depth, parts and normals.
+
+Works through EGL on a GPU and, slowly, on a CPU (Mesa's llvmpipe). One `Renderer` owns one
+context and must be used by one thread. Skin, eyes, hair and cloth are shaded in `shaders/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+import moderngl
+import numpy as np
+
+from mien.errors import MienError
+from mien.synth.scene import (
+    LABELS,
+    Picture,
+    Pose,
+    Skin,
+    Solid,
+    Strands,
+    View,
+    clip_from_head,
+    shadow_from_head,
+)
+
+_CLIP_DISTANCE0 = 0x3000  # moderngl has no name for it
+_SHADOW_SIZE = 512
+
+
+class _Mesh:
+    """Vertex arrays of one thing in the three programs that draw it."""
+
+    def __init__(
+        self,
+        kind: str,
+        label: int,
+        arrays: dict[str, moderngl.VertexArray],
+        owned: list[Any],
+        textures: list[moderngl.Texture],
+        settings: dict[str, Any],
+    ) -> None:
+        self.kind, self.label, self.arrays = kind, label, arrays
+        self.owned, self.textures, self.settings = owned, textures, settings
+
+    def release(self) -> None:
+        for item in (*self.arrays.values(), *self.owned, *self.textures):
+            item.release()
+
+
+class Renderer:
+    """One OpenGL context that draws heads of one rig.
+
+    Args:
+        skin: the rig's drawn mesh.
+        size: side of the stored picture in pixels.
+        supersample: the picture is drawn this many times larger, each pixel with four samples.
+
+    Raises:
+        MienError: no OpenGL 4.1 context can be made through EGL.
+    """
+
+    def __init__(self, skin: Skin, size: int, supersample: int = 2) -> None:
+        try:
+            settings: dict[str, Any] = {"standalone": True, "backend": "egl", "require": 410}
+            self.ctx = moderngl.create_context(**settings)
+        except Exception as error:  # moderngl raises bare exceptions of many kinds
+            raise MienError(
+                f"No OpenGL 4.1 through EGL on this machine ({error}); install libegl1 and a "
+                "driver (libgl1-mesa-dri draws on the CPU)."
+            ) from error
+        self.size, self.factor = size, supersample
+        self._programs = {
+            (kind, use): self._program(kind, use)
+            for kind in ("head", "strand", "solid")
+            for use in ("color", "label", "depth")
+        }
+        self._make_targets(size * supersample)
+        self._resolve = self.ctx.program(
+            vertex_shader="#version 410 core\n" + _source("quad.vert"),
+            fragment_shader=_source("resolve.frag"),
+        )
+        self._quad = self.ctx.vertex_array(self._resolve, [])
+        self._skin = self._head_mesh(skin)
+        self._fixed: list[_Mesh] = []
+        self._loose: list[_Mesh] = []
+        self._posed: dict[str, Any] = {}
+
+    def _program(self, kind: str, use: str) -> moderngl.Program:
+        version, common = _source("common.glsl").split("\n", 1)
+        fragment = [version, "void main() {}"]
+        if use != "depth":
+            define = "#define LABELS" if use == "label" else ""
+            fragment = [version, define, common, _source("bump.glsl")]
+            fragment += [_source(f"finish_{use}.glsl"), _source(f"{kind}.frag")]
+        vertex = [version, common, _source("bend.glsl"), _source(f"{kind}.vert")]
+        return self.ctx.program(
+            vertex_shader="\n".join(vertex), fragment_shader="\n".join(fragment)
+        )
+
+    def _make_targets(self, large: int) -> None:
+        ctx = self.ctx
+        samples = min(4, ctx.max_samples)
+        self._drawn = ctx.framebuffer(
+            [ctx.renderbuffer((large, large), 4, samples=samples, dtype="f2")],
+            ctx.depth_renderbuffer((large, large), samples=samples),
+        )
+        self._large = ctx.texture((large, large), 4, dtype="f2")
+        self._large_target = ctx.framebuffer([self._large])
+        self._small_target = ctx.framebuffer([ctx.texture((self.size, self.size), 4)])
+        self._label_target = ctx.framebuffer(
+            [
+                ctx.texture((self.size, self.size), 4, dtype="f4"),
+                ctx.texture((self.size, self.size), 4, dtype="f2"),
+            ],
+            ctx.depth_renderbuffer((self.size, self.size)),
+        )
+        self._shadow = ctx.depth_texture((_SHADOW_SIZE, _SHADOW_SIZE))
+        self._shadow.compare_func = "<="
+        self._shadow.repeat_x = self._shadow.repeat_y = False
+        self._shadow_target = ctx.framebuffer([], self._shadow)
+        self._face_map = ctx.texture((1, 1), 4, data=bytes(4))
+
+    def _head_mesh(self, skin: Skin) -> _Mesh:
+        count = len(skin.rest)
+        still = np.concatenate(
+            [skin.rest, skin.uv, skin.part[:, None], skin.lid[:, None]], 1
+        ).astype("f4")
+        static = self.ctx.buffer(still.tobytes())
+        self._cover = self.ctx.buffer(np.zeros(count, "f4").tobytes())
+        self._moving = self.ctx.buffer(reserve=count * 36, dynamic=True)
+        index = self.ctx.buffer(skin.triangles.astype("i4").tobytes())
+        layout = [
+            (self._moving, "3f 3f 3f", "position", "normal", "exposure"),
+            (static, "3f 2f 1f 1f", "rest", "uv", "part", "lid"),
+            (self._cover, "1f", "cover"),
+        ]
+        return _Mesh("head", -1, self._arrays("head", layout, index), [static, index], [], {})
+
+    def _arrays(
+        self, kind: str, layout: list[Any], index: moderngl.Buffer
+    ) -> dict[str, moderngl.VertexArray]:
+        return {
+            use: self.ctx.vertex_array(
+                self._programs[kind, use], layout, index, index_element_size=4, skip_errors=True
+            )
+            for use in ("color", "label", "depth")
+        }
+
+    def _strand_mesh(self, strands: Strands) -> _Mesh:
+        count, steps = strands.points.shape[:2]
+        points = self.ctx.texture(
+            (steps, count), 4, strands.points.astype("f4").tobytes(), dtype="f4"
+        )
+        looks = self.ctx.texture((1, count), 4, strands.looks.astype("f4").tobytes(), dtype="f4")
+        for texture in (points, looks):
+            texture.filter = moderngl.NEAREST, moderngl.NEAREST
+        row = 2 * np.arange(steps - 1)[:, None] + np.array([0, 1, 2, 2, 1, 3])
+        order = (np.arange(count)[:, None, None] * 2 * steps + row).astype("i4")
+        index = self.ctx.buffer(order.tobytes())
+        numbers = self.ctx.buffer(np.arange(count * steps * 2, dtype="i4").tobytes())
+        arrays = self._arrays("strand", [(numbers, "1i", "dummy_vertex")], index)
+        settings = {
+            "strands_across": strands.across,
+            "gloss_amount": strands.gloss,
+            "volume_center": strands.center,
+        }
+        label = LABELS.index(strands.label)
+        return _Mesh("strand", label, arrays, [index, numbers], [points, looks], settings)
+
+    def _solid_mesh(self, solid: Solid) -> _Mesh:
+        data = np.concatenate([solid.positions, solid.normals, solid.paint], 1).astype("f4")
+        buffer = self.ctx.buffer(data.tobytes())
+        index = self.ctx.buffer(solid.triangles.astype("i4").tobytes())
+        arrays = self._arrays("solid", [(buffer, "3f 3f 4f", "position", "normal", "paint")], index)
+        label = LABELS.index(solid.label)
+        return _Mesh("solid", label, arrays, [buffer, index], [], {"weave": solid.weave})
+
+    def load(
+        self,
+        face_map: np.ndarray,
+        cover: np.ndarray,
+        strands: list[Strands],
+        solids: list[Solid],
+    ) -> None:
+        """Take the person to draw from now on.
+
+        Args:
+            face_map: (h, w, 4) u8 sRGB skin of the face in texture tile 0, row 0 at v = 1; alpha
+                says how far it is to be trusted over the plain tone.
+            cover: (R,) how densely hair grows at each drawn vertex, in [0, 1].
+            strands: ribbons that stay with the skull.
+            solids: clothes and glasses.
+        """
+        with self.ctx:
+            self._load(face_map, cover, strands, solids)
+
+    def _load(
+        self,
+        face_map: np.ndarray,
+        cover: np.ndarray,
+        strands: list[Strands],
+        solids: list[Solid],
+    ) -> None:
+        for mesh in self._fixed:
+            mesh.release()
+        self._face_map.release()
+        height, width = face_map.shape[:2]
+        self._face_map = self.ctx.texture((width, height), 4, face_map.tobytes())
+        self._face_map.build_mipmaps()
+        self._face_map.filter = moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR
+        self._cover.write(cover.astype("f4").tobytes())
+        self._fixed = [self._strand_mesh(s) for s in strands]
+        self._fixed += [self._solid_mesh(s) for s in solids]
+
+    def pose(self, pose: Pose) -> None:
+        """Take what the loaded person does from now on; draws its shadows."""
+        with self.ctx:
+            self._pose(pose)
+
+    def _pose(self, pose: Pose) -> None:
+        moving = np.concatenate([pose.positions, pose.normals, pose.exposure], 1)
+        self._moving.write(moving.astype("f4").tobytes())
+        for mesh in self._loose:
+            mesh.release()
+        self._loose = [self._strand_mesh(s) for s in pose.strands]
+        shadow = shadow_from_head(pose.light.directions[0])
+        self._posed = self._uniforms(pose)
+        self._cast(self._meshes(), shadow)
+        bias = np.array([[0.5, 0, 0, 0.5], [0, 0.5, 0, 0.5], [0, 0, 0.5, 0.5], [0, 0, 0, 1]])
+        self._posed["shadow_from_head"] = (bias @ shadow).T.astype("f4").tobytes()
+
+    def _meshes(self) -> list[_Mesh]:
+        return [self._skin, *self._fixed, *self._loose]
+
+    def _cast(self, meshes: list[_Mesh], shadow: np.ndarray) -> None:
+        self.ctx.enable(moderngl.DEPTH_TEST)
+        self.ctx.enable_direct(_CLIP_DISTANCE0)
+        self._shadow_target.use()
+        self._shadow_target.clear(depth=1.0)
+        clip = {"clip_from_head": shadow.T.astype("f4").tobytes(), "camera": (0.0, 0.0, 0.0)}
+        self._draw(meshes, "depth", self._posed | clip)
+
+    def draw(self, view: View) -> Picture:
+        """Draw the loaded person in the pose taken last."""
+        with self.ctx:
+            return self._draw_view(view)
+
+    def _draw_view(self, view: View) -> Picture:
+        clip = clip_from_head(view.cam_from_head, view.intrinsics)
+        uniforms = self._posed | {
+            "clip_from_head": clip.T.astype("f4").tobytes(),
+            "camera": tuple(np.linalg.inv(view.cam_from_head)[:3, 3]),
+            "gain": view.gain,
+        }
+        self.ctx.enable(moderngl.DEPTH_TEST)
+        self.ctx.enable_direct(_CLIP_DISTANCE0)
+        self._shadow.use(0)
+        self._face_map.use(1)
+        self._drawn.use()
+        self._drawn.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+        self._draw(self._meshes(), "color", uniforms)
+        self.ctx.copy_framebuffer(self._large_target, self._drawn)
+        self._label_target.use()
+        self._label_target.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+        self._draw(self._meshes(), "label", uniforms)
+        self.ctx.disable(moderngl.DEPTH_TEST)
+        self.ctx.disable_direct(_CLIP_DISTANCE0)
+        return self._develop(view)
+
+    def visibility(self, pose: Pose, directions: np.ndarray) -> np.ndarray:
+        """Whether light from far directions (D, 3) reaches each drawn vertex: (D, R) of 0 and 1.
+
+        Only the head casts shadows; one depth map a direction is drawn of it.
+        """
+        start = np.c_[pose.positions + 0.25 * pose.normals, np.ones(len(pose.positions))]
+        seen = np.empty((len(directions), len(start)), np.float32)
+        self.pose(pose)
+        with self.ctx:
+            self._shadow.compare_func = ""
+            for row, toward in zip(seen, directions, strict=True):
+                shadow = shadow_from_head(toward)
+                self._cast([self._skin], shadow)
+                depth = np.frombuffer(self._shadow.read(), "f4")
+                place = start @ shadow.T * 0.5 + 0.5
+                cell = np.clip((place[:, :2] * _SHADOW_SIZE).astype(int), 0, _SHADOW_SIZE - 1)
+                row[:] = depth[cell[:, 1] * _SHADOW_SIZE + cell[:, 0]] > place[:, 2] - 0.002
+            self._shadow.compare_func = "<="
+        return seen
+
+    def _uniforms(self, pose: Pose) -> dict[str, Any]:
+        return {
+            "sh": pose.light.sh.astype("f4").tobytes(),
+            "lamp_direction": pose.light.directions.astype("f4").tobytes(),
+            "lamp_color": pose.light.colors.astype("f4").tobytes(),
+            "shadow_softness": pose.light.softness,
+            "shadow_map": 0,
+            "face_albedo": 1,
+            "torso": tuple(pose.torso),
+            **pose.uniforms,
+        }
+
+    def _draw(self, meshes: list[_Mesh], use: str, uniforms: dict[str, Any]) -> None:
+        for (_, program_use), program in self._programs.items():
+            if program_use == use:
+                _assign(program, uniforms)
+        for mesh in meshes:
+            program = self._programs[mesh.kind, use]
+            _assign(program, mesh.settings | {"label": mesh.label, "points": 2, "looks": 3})
+            for unit, texture in enumerate(mesh.textures, start=2):
+                texture.use(unit)
+            count = -1
+            if mesh.kind == "strand":
+                # Strands come in random order: a quarter of them, four times wider, shade alike.
+                coarse = use == "depth"
+                count = mesh.arrays[use].vertices // 4 // 6 * 6 if coarse else -1
+                _assign(program, {"widen": 4.0 if coarse else 1.0})
+            mesh.arrays[use].render(moderngl.TRIANGLES, vertices=count)
+
+    def _develop(self, view: View) -> Picture:
+        self._large.use(0)
+        _assign(
+            self._resolve,
+            {
+                "picture": 0,
+                "factor": self.factor,
+                "blur": view.blur * self.factor,
+                "sensor_noise": view.noise,
+                "white_balance": view.balance,
+                "noise_seed": view.seed,
+            },
+        )
+        self._small_target.use()
+        self._quad.render(moderngl.TRIANGLES, vertices=3)
+        shape = (self.size, self.size)
+        rgba = np.frombuffer(self._small_target.read(components=4), "u1").reshape(*shape, 4)[::-1]
+        label = np.frombuffer(
+            self._label_target.read(components=4, attachment=0, dtype="f4"), "f4"
+        ).reshape(*shape, 4)[::-1]
+        normal = np.frombuffer(
+            self._label_target.read(components=4, attachment=1, dtype="f2"), "f2"
+        ).reshape(*shape, 4)[::-1]
+        return Picture(
+            image=rgba[..., :3].copy(),
+            alpha=rgba[..., 3].copy(),
+            depth=label[..., 0].copy(),
+            parts=np.round(label[..., 1]).astype("u1"),
+            normals=normal[..., :3].astype("f4"),
+        )
+
+    def close(self) -> None:
+        """Give the context back."""
+        self.ctx.release()
+
+
+def _assign(program: moderngl.Program, uniforms: Mapping[str, Any]) -> None:
+    """Set those uniforms that the compiler kept."""
+    for name, value in uniforms.items():
+        member = program.get(name, None)
+        if isinstance(member, moderngl.Uniform):
+            if isinstance(value, bytes):
+                member.write(value)
+            else:
+                member.value = value
+
+
+def _source(name: str) -> str:
+    return (resources.files("mien.synth") / "shaders" / name).read_text()

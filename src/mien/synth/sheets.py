@@ -1,0 +1,117 @@
+"""Contact sheets that show what the synthetic heads look like.
+
+`python -m mien.synth.sheets FACEKIT OUT` writes `identities.png`, `expressions.png`, `views.png`
+and `closeups.png`, each at most 400 kB.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mien.structures import Camera
+from mien.synth.dataset import on_grey
+from mien.synth.expression import MOODS, blend, gaze, sample_expression
+from mien.synth.rig import load_rig
+from mien.synth.studio import Scene, Studio, sample_scene, sample_torso
+
+LIMIT = 400_000
+"""Bytes that a sheet may take."""
+
+_STILL = np.array([1.0, 0.0, 0.0, 0.0])
+
+
+def identities(studio: Studio, count: int = 64, first: int = 0) -> list[np.ndarray]:
+    """`count` people, each with a face, a light and a camera near the front of their own."""
+    pictures = []
+    for seed in range(first, first + count):
+        rng = np.random.default_rng([seed, 3])
+        studio.enter(studio.maker.make(seed))
+        scene = sample_scene(rng)
+        studio.pose(0.7 * sample_expression(rng), scene, sample_torso(rng))
+        camera = Camera.orbit(rng.normal(0, 0.35), rng.normal(0, 0.1))
+        pictures.append(_photograph(studio, camera, scene))
+    return pictures
+
+
+def expressions(studio: Studio, seed: int) -> list[np.ndarray]:
+    """One person making twelve faces."""
+    faces = [blend(MOODS[m]) for m in ("calm", "smile", "grin", "laugh", "surprise", "angry")]
+    faces += [blend(MOODS[m]) for m in ("kiss", "disgust", "shout")]
+    faces += [gaze(0.8, 0.2), gaze(-0.8, -0.4), blend({"eyeBlink": 1.0})]
+    scene = _enter(studio, seed)
+    pictures = []
+    for face in faces:
+        studio.pose(face, scene, _STILL)
+        pictures.append(_photograph(studio, Camera.orbit(0.12, 0.0, fov=17.5), scene))
+    return pictures
+
+
+def views(studio: Studio, seed: int) -> list[np.ndarray]:
+    """One face from nine sides."""
+    scene = _enter(studio, seed)
+    studio.pose(0.7 * blend(MOODS["grin"]), scene, _STILL)
+    angles = [(yaw, pitch) for pitch in (25, 0, -25) for yaw in (-65, 0, 65)]
+    return [
+        _photograph(studio, Camera.orbit(*np.radians(angle)), scene)  # type: ignore[arg-type]
+        for angle in angles
+    ]
+
+
+def closeups(studio: Studio, seeds: tuple[int, ...]) -> list[np.ndarray]:
+    """Faces that fill the picture."""
+    pictures = []
+    for seed in seeds:
+        scene = _enter(studio, seed)
+        studio.pose(0.5 * blend(MOODS["grin"]), scene, _STILL)
+        pictures.append(_photograph(studio, Camera.orbit(0.25, 0.0, fov=15.0), scene))
+    return pictures
+
+
+def _enter(studio: Studio, seed: int) -> Scene:
+    studio.enter(studio.maker.make(seed))
+    scene = sample_scene(np.random.default_rng([seed, 3]))
+    return dataclasses.replace(scene, blur=0.0, balance=(1.0, 1.0, 1.0))
+
+
+def _photograph(studio: Studio, camera: Camera, scene: Scene) -> np.ndarray:
+    picture = studio.shoot(camera, scene, 0)
+    return on_grey(picture.image, picture.alpha)
+
+
+def write(pictures: list[np.ndarray], path: Path, columns: int) -> None:
+    """Pictures side by side as a PNG of 256 colours, shrunk until it is within `LIMIT`."""
+    rows = [np.hstack(pictures[i : i + columns]) for i in range(0, len(pictures), columns)]
+    sheet = Image.fromarray(np.vstack(rows))
+    while True:
+        buffer = io.BytesIO()
+        sheet.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(buffer, "PNG", optimize=True)
+        if len(buffer.getvalue()) <= LIMIT:
+            break
+        sheet = sheet.resize(
+            (sheet.width * 9 // 10, sheet.height * 9 // 10), Image.Resampling.LANCZOS
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(buffer.getvalue())
+
+
+def main(facekit: Path, out: Path) -> None:
+    """Write all sheets."""
+    rig = load_rig(facekit)
+    studio = Studio(rig, 192)
+    write(expressions(studio, 300), out / "expressions.png", 4)
+    write(views(studio, 302), out / "views.png", 3)
+    write(identities(studio), out / "identities.png", 8)
+    studio.renderer.close()
+    studio = Studio(rig, 512)
+    write(closeups(studio, (300, 303, 302, 301)), out / "closeups.png", 2)
+    studio.renderer.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,125 @@
+"""Skin of the face: maps baked from photographs, mixed into skins of nobody.
+
+`skin_bank.npz` holds maps of texture tile 0 from public-domain and CC0 portraits (see `bake.py`),
+delit and divided by the person's own tone; a new skin takes the detail of one, the broad patterns
+of another, and a tone of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from dataclasses import dataclass
+from importlib import resources
+
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+REFERENCE_TONE = 0.35
+"""Linear grey at which the bank's maps are stored."""
+
+OFFSET = 0.04
+"""Added before the logarithm, so that dark skin's highlights do not count as much as pigment."""
+
+
+@dataclass(frozen=True, eq=False)
+class SkinBank:
+    """Maps by person; n people.
+
+    Args:
+        maps: n WebP files, sRGB at `REFERENCE_TONE`.
+        trust: n WebP files, how far each texel was seen.
+        tone: (n, 3) linear RGB of the plain skin.
+        male, old, bearded: (n,) how the person looks.
+    """
+
+    maps: list[bytes]
+    trust: list[bytes]
+    tone: np.ndarray
+    male: np.ndarray
+    old: np.ndarray
+    bearded: np.ndarray
+
+    @functools.lru_cache(maxsize=24)  # noqa: B019 - the one bank lives as long as the process
+    def ratio(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Logarithm of (map + offset) / (tone + offset), (s, s, 3), and trust (s, s)."""
+        picture = np.asarray(Image.open(io.BytesIO(self.maps[index])).convert("RGB"))
+        linear = to_linear(picture / np.float32(255.0))
+        trust = Image.open(io.BytesIO(self.trust[index])).convert("L")
+        trust = trust.resize((picture.shape[1], picture.shape[0]), Image.Resampling.BILINEAR)
+        log = np.log((linear + OFFSET) / (REFERENCE_TONE + OFFSET))
+        return log.astype(np.float32), np.asarray(trust) / np.float32(255.0)
+
+
+@functools.cache
+def load_bank() -> SkinBank:
+    """The bank that comes with Mien."""
+    with (
+        (resources.files("mien.synth") / "skin_bank.npz").open("rb") as file,
+        np.load(file) as archive,
+    ):
+        arrays = {key: archive[key] for key in archive.files}
+
+    def split(name: str) -> list[bytes]:
+        return [part.tobytes() for part in np.split(arrays[name], arrays[f"{name}_ends"][:-1])]
+
+    return SkinBank(
+        split("maps"),
+        split("trust"),
+        arrays["tone"],
+        arrays["male"],
+        arrays["old"],
+        arrays["bearded"],
+    )
+
+
+def to_linear(code: np.ndarray) -> np.ndarray:
+    """sRGB in [0, 1] to linear light."""
+    return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
+
+
+def to_srgb(linear: np.ndarray) -> np.ndarray:
+    """Linear light in [0, 1] to sRGB."""
+    return np.where(
+        linear <= 0.0031308,
+        12.92 * linear,
+        1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055,
+    )
+
+
+def sample_tone(rng: np.random.Generator) -> np.ndarray:
+    """A skin tone, linear RGB: an even spread from the darkest to the palest."""
+    depth = rng.uniform(0.0, 1.0)
+    knots = np.array(
+        [[0.060, 0.032, 0.023], [0.16, 0.087, 0.060], [0.34, 0.200, 0.142], [0.54, 0.355, 0.275],
+         [0.66, 0.480, 0.405]]
+    )  # fmt: skip
+    tone = np.exp([np.interp(depth * 4, range(5), np.log(column)) for column in knots.T])
+    return tone * np.exp(rng.normal(0, [0.03, 0.04, 0.07]))
+
+
+def sample_skin(
+    rng: np.random.Generator, tone: np.ndarray, male: bool, old: bool, bearded: bool
+) -> np.ndarray:
+    """(s, s, 4) u8 face map for `Renderer.load`: sRGB at this tone, alpha = trust."""
+    bank = load_bank()
+    likeness = -5.0 * np.abs(np.log(bank.tone[:, 1]) - np.log(tone[1]))
+    likeness -= (
+        6.0 * (bank.male != male) + 2.5 * (bank.old != old) + 3.0 * (bank.bearded != bearded)
+    )
+    weight = np.exp(likeness - likeness.max())
+    first, second = rng.choice(len(weight), 2, replace=False, p=weight / weight.sum())
+    detail, trust = bank.ratio(int(first))
+    other, other_trust = bank.ratio(int(second))
+    if rng.random() < 0.5:
+        detail, trust = detail[:, ::-1], trust[:, ::-1]
+    amount = rng.uniform(0.0, 0.7)
+    low, other_low = (gaussian_filter(m, (6, 6, 0), truncate=2.5) for m in (detail, other))
+    log = detail + amount * np.minimum(trust, other_trust)[..., None] * (other_low - low)
+    # Brows and nostrils keep the skin's hue: what is nearly black has no colour of its own.
+    grey = log.mean(-1, keepdims=True)
+    log = log + (grey - log) * np.clip((-grey - 0.5) / 0.5, 0, 1)
+    albedo = np.clip((tone + OFFSET) * np.exp(log) - OFFSET, 0.002, 0.95)
+    code = np.concatenate([to_srgb(albedo), trust[..., None]], -1)
+    return (code * 255 + 0.5).astype(np.uint8)

@@ -1,0 +1,229 @@
+"""Where people who do not exist are photographed: pose, light, camera, and the labels' truth."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.spatial import KDTree
+
+from mien.preprocess.pose import canonical
+from mien.structures import FOV_WIDE, RADIUS, Camera
+from mien.synth.light import Light, harmonics, sample_light, sphere
+from mien.synth.person import Maker, Person
+from mien.synth.render_gl import Renderer
+from mien.synth.rig import ARKIT, Rig, gaze_rotation
+from mien.synth.scene import Picture, Pose, Skin, View
+
+_DIRECTIONS = 32  # from which light is followed to the skin
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true of a pose, whatever camera sees it.
+
+    Args:
+        landmarks: (478, 3) canonical, on the surface as posed; irises turn with the eyes.
+        landmarks68: (68, 3) canonical, Multi-PIE.
+        arkit: (53,) coefficients.
+    """
+
+    landmarks: np.ndarray
+    landmarks68: np.ndarray
+    arkit: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a take shares: light, exposure, sensor."""
+
+    light: Light
+    gain: float
+    blur: float
+    noise: tuple[float, float]
+    balance: tuple[float, float, float]
+
+
+def sample_scene(rng: np.random.Generator) -> Scene:
+    """A random place and a random camera's temper."""
+    amount = rng.gamma(1.2, 0.004)
+    balance = np.exp(rng.normal(0, [0.05, 0.02, 0.07]))
+    return Scene(
+        light=sample_light(rng),
+        gain=float(np.exp(rng.normal(0.25, 0.2))),
+        blur=float(rng.choice([0.0, rng.uniform(0.2, 0.9)], p=[0.6, 0.4])),
+        noise=(0.3 * amount, amount),
+        balance=(float(balance[0]), float(balance[1]), float(balance[2])),
+    )
+
+
+def sample_camera(rng: np.random.Generator, fov: float = FOV_WIDE) -> Camera:
+    """A level camera on the sphere: mostly near the front, up to ±75° of yaw and ±30° of pitch."""
+    yaw = rng.normal(0, 20) if rng.random() < 0.65 else rng.uniform(-75, 75)
+    pitch = rng.normal(0, 9) if rng.random() < 0.8 else rng.uniform(-30, 30)
+    yaw, pitch = np.radians(np.clip(yaw, -75, 75)), np.radians(np.clip(pitch, -30, 30))
+    return Camera.orbit(float(yaw), float(pitch), fov=fov, radius=RADIUS)
+
+
+def sample_torso(rng: np.random.Generator) -> np.ndarray:
+    """(4,) axis and angle by which the torso is turned against the head."""
+    turn = np.radians(rng.normal(0, [5.0, 12.0, 4.0]).clip(-30, 30))
+    angle = float(np.linalg.norm(turn))
+    return np.append(turn / (angle + 1e-9), angle)
+
+
+class Studio:
+    """Photographs people of one rig; holds the OpenGL context.
+
+    Args:
+        rig: the head; size: pixels a side; supersample: see `Renderer`.
+    """
+
+    def __init__(self, rig: Rig, size: int, supersample: int = 2) -> None:
+        self.rig, self.maker = rig, Maker(rig)
+        self.draw = rig.draw_vertex.numpy()
+        part = np.zeros(len(self.draw))
+        part[rig.draw_triangles.numpy().ravel()] = np.repeat(rig.parts.numpy(), 3)
+        rest = self.maker.rest[self.draw]
+        lid = _lids(rig)[self.draw]
+        self.skin = Skin(rest, rig.draw_uv.numpy(), part, lid, rig.draw_triangles.numpy())
+        self.renderer = Renderer(self.skin, size, supersample)
+        self.corners, self.weights = attach_landmarks(rig)
+        self.directions = sphere(_DIRECTIONS).astype(np.float32)
+        self.basis = harmonics(self.directions)
+        self.visible = self._head_visibility()
+        self.blinks = [ARKIT.index("eyeBlink_L"), ARKIT.index("eyeBlink_R")]
+        self.person: Person | None = None
+
+    def _head_visibility(self) -> np.ndarray:
+        normals = self.maker.normals[self.draw]
+        naked = {"collar": (-99.0, 0.0, 1.0)}
+        still = np.array([1.0, 0.0, 0.0, 0.0])
+        light = sample_light(np.random.default_rng(0))
+        rest = self.maker.rest[self.draw]
+        pose = Pose(rest, normals, np.ones_like(normals), light, still, naked)
+        return self.renderer.visibility(pose, self.directions)
+
+    def enter(self, person: Person) -> None:
+        """The person sits down: what stays with the skull goes to the GPU."""
+        self.person = person
+        self.renderer.load(person.face_map, person.cover, person.strands, person.solids)
+
+    def pose(self, coefficients: np.ndarray, scene: Scene, torso: np.ndarray) -> Truth:
+        """The person makes a face (53,) in this light, until the next pose.
+
+        Args:
+            torso: (4,) axis and angle by which the torso is turned against the head.
+        """
+        person = self.person
+        if person is None:
+            raise ValueError("nobody has entered the studio")
+        face = torch.tensor(coefficients[None], dtype=torch.float32)
+        face[:, self.blinks] *= 1 - person.lids  # these lids have less far to go
+        posed = self.rig.pose(person.neutral[None], face)
+        vertices = posed[0].numpy().astype(np.float64)
+        normals = self.rig.normals(posed)[0].numpy()[self.draw]
+        # OpenGL reads columns first, so that these bytes are the inverse turns.
+        turns = np.stack([gaze_rotation(face, side)[0].numpy() for side in (0, 1)])
+        uniforms = dict(person.uniforms) | {
+            "eye_from_head": turns.astype("f4").tobytes(),
+            "mouth_open": float(min(1.0, coefficients[ARKIT.index("jawOpen")] * 2.0)),
+            "seed": person.seed & 0xFFFFFFFF,
+        }
+        strands = [rooted.posed(vertices) for rooted in person.rooted]
+        exposure = self._exposure(normals, scene.light)
+        self.renderer.pose(
+            Pose(vertices[self.draw], normals, exposure, scene.light, torso, uniforms, strands)
+        )
+        points = (vertices[self.corners] * self.weights[..., None]).sum(1)
+        marks = vertices[self.rig.landmarks68.numpy()]
+        return Truth(to_canonical(points), to_canonical(marks), coefficients)
+
+    def shoot(self, camera: Camera, scene: Scene, seed: int) -> Picture:
+        """Photograph the pose taken last; depth is in canonical units."""
+        view = View(
+            cam_from_head=cam_from_centimetres(camera),
+            intrinsics=camera.intrinsics.numpy().astype(np.float64),
+            gain=scene.gain,
+            blur=scene.blur,
+            noise=scene.noise,
+            balance=scene.balance,
+            seed=seed & 0xFFFFFFFF,
+        )
+        picture = self.renderer.draw(view)
+        scale = np.float32(canonical().facekit_scale)
+        return dataclasses.replace(picture, depth=picture.depth * scale)
+
+    def _exposure(self, normals: np.ndarray, light: Light) -> np.ndarray:
+        """Share (R, 3) of the surroundings' light that the head itself lets through."""
+        facing = np.clip(self.directions @ normals.T, 0, None)
+        radiance = np.clip(self.basis @ light.sh, 0, None).astype(np.float32)
+        arriving = (self.visible * facing).T @ radiance
+        return np.clip(arriving / np.maximum(facing.T @ radiance, 1e-4), 0.03, 1.0)
+
+
+def _lids(rig: Rig) -> np.ndarray:
+    """(V,) how much of an upper lid's hidden skin a vertex is, by how far a blink moves it."""
+    blink = rig.expression[[ARKIT.index("eyeBlink_L"), ARKIT.index("eyeBlink_R")]]
+    far = blink.reshape(2, -1, 3).norm(dim=-1).sum(0).numpy()
+    return np.clip((far - 0.25) / 0.45, 0, 1)
+
+
+def to_canonical(points: np.ndarray) -> np.ndarray:
+    """FaceKit's centimetres (..., 3) to the canonical head frame."""
+    frame = canonical()
+    return (frame.facekit_scale * (points - frame.facekit_offset)).astype(np.float32)
+
+
+def cam_from_centimetres(camera: Camera) -> np.ndarray:
+    """(4, 4) from FaceKit's axes in cm to the camera's in cm."""
+    frame = canonical()
+    view = camera.cam_from_world.numpy().astype(np.float64)
+    result = np.eye(4)
+    result[:3, :3] = view[:3, :3]
+    result[:3, 3] = view[:3, 3] / frame.facekit_scale - view[:3, :3] @ frame.facekit_offset
+    return result
+
+
+def attach_landmarks(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
+    """The 478 landmarks as points of triangles: vertices (478, 3) and their weights (478, 3).
+
+    Each canonical landmark goes to the nearest point of the neutral skin; irises to the eyeball.
+    """
+    frame = canonical()
+    points = frame.points / frame.facekit_scale + frame.facekit_offset
+    rest = rig.vertices.numpy().astype(np.float64)
+    corners, weights = np.zeros((478, 3), int), np.zeros((478, 3))
+    groups = {
+        "skin": np.arange(468),
+        "eye_right": np.arange(468, 473),
+        "eye_left": np.arange(473, 478),
+    }
+    for part, which in groups.items():
+        faces = rig.faces_of(part).numpy()
+        corners[which], weights[which] = nearest_on_mesh(points[which], rest, faces)
+    return corners, weights
+
+
+def nearest_on_mesh(
+    points: np.ndarray, vertices: np.ndarray, faces: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (n, 3) and weights (n, 3) of the surface points nearest to `points` (n, 3)."""
+    middles = vertices[faces].mean(1)
+    count = min(24, len(faces))
+    _, near = KDTree(middles).query(points, k=count)
+    near = near.reshape(len(points), count)
+    a, b, c = (vertices[faces[near][..., i]] for i in range(3))
+    u, v, w = b - a, c - a, points[:, None] - a
+    uu, uv, vv = (u * u).sum(-1), (u * v).sum(-1), (v * v).sum(-1)
+    wu, wv = (w * u).sum(-1), (w * v).sum(-1)
+    det = np.maximum(uu * vv - uv * uv, 1e-12)
+    bary = np.stack([(vv * wu - uv * wv) / det, (uu * wv - uv * wu) / det], -1)
+    bary = np.concatenate([1 - bary.sum(-1, keepdims=True), bary], -1).clip(0, None)
+    bary /= bary.sum(-1, keepdims=True)
+    place = (np.stack([a, b, c], 2) * bary[..., None]).sum(2)
+    best = ((place - points[:, None]) ** 2).sum(-1).argmin(1)
+    rows = np.arange(len(points))
+    return faces[near[rows, best]], bary[rows, best]
