@@ -1,0 +1,42 @@
+import base64
+import json
+import re
+
+import pytest
+
+from mien.errors import MienError
+from mien.serve.export_html import export_html
+
+
+@pytest.fixture(scope="module")
+def page(served, tmp_path_factory):
+    network, folder = served
+    path = tmp_path_factory.mktemp("page") / "me.html"
+    export_html(path, folder / "me.mien", network, [folder / "hello.motion"])
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_carries_everything(page, served):
+    _, folder = served
+    carried = re.search(r'id="manifest">(.*?)</script>', page, re.DOTALL)
+    assert carried
+    manifest = json.loads(carried[1])
+    kept = {
+        folder / "me.mien": manifest["avatar"],
+        folder / "hello.motion": manifest["takes"][0],
+    }
+    for path, asset in kept.items():
+        kind, text = asset["url"].split(",")
+        assert kind == "data:application/octet-stream;base64"
+        assert base64.b64decode(text) == path.read_bytes()
+
+
+def test_the_page_reaches_for_nothing(page):
+    assert "default-src 'none'" in page
+    assert not re.search(r"<(script|link)[^>]+(src|href)=\"(?!data:)", page)
+
+
+def test_an_unwritable_place_is_said(served, tmp_path):
+    network, folder = served
+    with pytest.raises(MienError, match="does not exist"):
+        export_html(tmp_path / "nowhere" / "me.html", folder / "me.mien", network)
