@@ -102,25 +102,26 @@ class Camera(TensorRecord):
             fov: degrees, of the diagonal (see `focal_from_fov`).
             radius: distance to the origin.
         """
-        yaw, pitch, roll = torch.broadcast_tensors(
-            *(torch.as_tensor(v, dtype=torch.float32) for v in (yaw, pitch, roll))
+        angles = torch.broadcast_tensors(
+            *(torch.as_tensor(angle, dtype=torch.float32) for angle in (yaw, pitch, roll))
         )
-        zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
+        shape, device = angles[0].shape, angles[0].device
+        zero, one = torch.zeros_like(angles[0]), torch.ones_like(angles[0])
 
         def rotation(entries: list[Tensor]) -> Tensor:
-            return torch.stack(entries, -1).reshape(*yaw.shape, 3, 3)
+            return torch.stack(entries, -1).reshape(*shape, 3, 3)
 
-        cy, sy, cp, sp, cr, sr = (f(v) for v in (yaw, pitch, roll) for f in (torch.cos, torch.sin))
+        cy, sy, cp, sp, cr, sr = (f(angle) for angle in angles for f in (torch.cos, torch.sin))
         about_y = rotation([cy, zero, sy, zero, one, zero, -sy, zero, cy])
         about_x = rotation([one, zero, zero, zero, cp, sp, zero, -sp, cp])
         about_z = rotation([cr, sr, zero, -sr, cr, zero, zero, zero, one])
-        frontal = torch.diag(torch.tensor([1.0, -1.0, -1.0], device=yaw.device))
+        frontal = torch.diag(torch.tensor([1.0, -1.0, -1.0], device=device))
         axes = about_y @ about_x @ frontal @ about_z
-        world_from_cam = torch.zeros(*yaw.shape, 4, 4, device=yaw.device)
+        world_from_cam = torch.zeros(*shape, 4, 4, device=device)
         world_from_cam[..., :3, :3] = axes
         world_from_cam[..., :3, 3] = -radius * axes[..., :, 2]
         world_from_cam[..., 3, 3] = 1.0
-        return Camera(world_from_cam, intrinsics_from_fov(fov, yaw.shape, yaw.device))
+        return Camera(world_from_cam, intrinsics_from_fov(fov, shape, device))
 
     @staticmethod
     def from_eg3d(numbers: Tensor) -> Camera:
@@ -182,7 +183,7 @@ class Camera(TensorRecord):
 
 
 def intrinsics_from_fov(
-    fov: float, lead: torch.Size = torch.Size(), device: torch.device | str = "cpu"
+    fov: float, lead: tuple[int, ...] = (), device: torch.device | str = "cpu"
 ) -> Tensor:
     """(*lead, 3, 3) intrinsics in units of image size, principal point in the middle."""
     focal = focal_from_fov(fov)

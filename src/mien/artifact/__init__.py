@@ -11,9 +11,9 @@ from mien.artifact.spz import save_spz
 from mien.artifact.weights import Weights, read_weights, write_weights
 
 __all__ = [
+    "Weights",
     "load_avatar",
     "load_motion",
-    "Weights",
     "read_weights",
     "save_avatar",
     "save_motion",

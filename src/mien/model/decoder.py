@@ -30,9 +30,7 @@ class Decoder(nn.Module):
 
     def __init__(self, channels: int = 48, hidden: int = 96) -> None:
         super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(channels, hidden), nn.Softplus(), nn.Linear(hidden, RAW)
-        )
+        self.net = nn.Sequential(nn.Linear(channels, hidden), nn.Softplus(), nn.Linear(hidden, RAW))
 
     def forward(self, features: Tensor) -> Tensor:
         """(*B, N, C) features to (*B, N, 22) raw numbers, for `attributes`."""

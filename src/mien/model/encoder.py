@@ -6,6 +6,7 @@ Axis legend: B batch, C channels, H W pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -80,16 +81,14 @@ class Encoder(nn.Module):
         self.stem = nn.Conv2d(16 + 4, widths[0], 3, padding=1)
         self.down = nn.ModuleList(
             nn.Sequential(ResidualBlock(a), nn.Conv2d(a, b, 3, stride=2, padding=1))
-            for a, b in zip(widths, widths[1:], strict=False)
+            for a, b in pairwise(widths)
         )
         self.middle = nn.Sequential(
             *(m for _ in range(2) for m in (ResidualBlock(widths[-1]), SelfAttention(widths[-1])))
         )
-        pairs = list(zip(widths, widths[1:], strict=False))[::-1]
+        pairs = list(pairwise(widths))[::-1]
         self.merge = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
-        self.up = nn.ModuleList(
-            nn.Sequential(ResidualBlock(a), ResidualBlock(a)) for a, _ in pairs
-        )
+        self.up = nn.ModuleList(nn.Sequential(ResidualBlock(a), ResidualBlock(a)) for a, _ in pairs)
         back_width = widths[config.back_level]
         self.front_head = nn.Conv2d(widths[0], config.plane, 1)
         self.back_head = nn.Sequential(

@@ -22,13 +22,24 @@ def warp(image: NDArray, image_from_crop: NDArray, size: int) -> NDArray:
     """
     import cv2
 
+    matrix = image_from_crop.astype(np.float64)
+    step = np.sqrt(abs(np.linalg.det(matrix[:, :2])))
+    if step > 3.99:
+        # Means of whole blocks of pixels first, still twice as fine as the crop.
+        block = int(step / 2 + 0.01)
+        height, width = image.shape[:2]
+        image = cv2.copyMakeBorder(
+            image, 0, -height % block, 0, -width % block, cv2.BORDER_CONSTANT, value=(0, 0, 0, 0)
+        )
+        shape = (image.shape[1] // block, image.shape[0] // block)
+        image = cv2.resize(image, shape, interpolation=cv2.INTER_AREA)
+        matrix, step = matrix / block, step / block
     # Drawn large enough, by a whole factor, not to skip pixels; then averaged down.
-    shrink = max(1, int(np.ceil(np.sqrt(abs(np.linalg.det(image_from_crop[:, :2]))) - 0.1)))
-    matrix = image_from_crop.astype(np.float64).copy()
-    matrix[:, :2] /= shrink
+    finer = max(1, int(np.ceil(step - 0.1)))
+    matrix[:, :2] /= finer
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    large = cv2.warpAffine(image, matrix, (size * shrink, size * shrink), flags=flags)
-    if shrink == 1:
+    large = cv2.warpAffine(image, matrix, (size * finer, size * finer), flags=flags)
+    if finer == 1:
         return large
     return cv2.resize(large, (size, size), interpolation=cv2.INTER_AREA)

@@ -258,7 +258,7 @@ def check_face(landmarks: Landmarks, pose: HeadPose, where: str) -> None:
 def settle(image: Image, landmarks: Landmarks) -> Landmarks:
     """Find a photo's face again, level and at a constant size, and as its mirror image; average.
 
-    Halves what is left of MediaPipe's errors that depend on side, tilt and framing.
+    Of the yaw error on synthetic heads this takes a tenth to a third.
     """
     side = 384
     frame = fit_pose(landmarks[None]).image_from_crop(side, FOV_FFHQ)[0]
@@ -350,13 +350,12 @@ class FaceTracker:
     def _look(self, view: Image) -> Landmarks | None:
         """Landmarks in a window. The mesh looks where the face was last; if the face has leapt
         from there, or the window has moved, it sees it askew: then it looks again."""
-        for _ in range(2):
+        seen = mesh_landmarks(self._mesh, view)
+        if seen is not None and self._leapt(seen):
             seen = mesh_landmarks(self._mesh, view)
-            if seen is None:
-                self._looked_at = None
-                return None
-            (centre, size), before = extent(seen), self._looked_at
-            self._looked_at = centre
-            if before is not None and np.abs(centre - before).max() < 0.15 * size:
-                return seen
+        self._looked_at = None if seen is None else extent(seen)[0]
         return seen
+
+    def _leapt(self, seen: Landmarks) -> bool:
+        centre, size = extent(seen)
+        return self._looked_at is None or np.abs(centre - self._looked_at).max() > 0.15 * size

@@ -11,6 +11,9 @@ from mien.preprocess.solution import Solution
 
 Alpha = NDArray[np.float32]
 
+NOSE_BRIDGE = 6
+"""A landmark that is inside the face's hull from all sides."""
+
 HULL_MARGIN = 0.04
 """How far inside its outline the face is taken as solid, as a share of its size."""
 
@@ -52,8 +55,17 @@ class Matter:
         alpha = cv2.ximgproc.guidedFilter(guide, alpha, max(1, size // 128), 1e-4)
         alpha = np.clip((alpha - 0.1) / 0.8, 0.0, 1.0)
         if landmarks is not None:
-            alpha = np.maximum(alpha, face_hull(landmarks, size))
+            alpha = connected(np.maximum(alpha, face_hull(landmarks, size)), landmarks)
         return alpha
+
+
+def connected(alpha: Alpha, landmarks: NDArray) -> Alpha:
+    """Only what hangs together with the face: no shreds of the background."""
+    import cv2
+
+    _, parts = cv2.connectedComponents((alpha > 0.02).astype(np.uint8))
+    x, y = np.clip(landmarks[NOSE_BRIDGE, :2].astype(int), 0, len(alpha) - 1)
+    return np.where(parts == parts[y, x], alpha, 0).astype(np.float32)
 
 
 def smoothstep(values: NDArray, low: float, high: float) -> Alpha:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mien.data.shards import Frames
 from mien.model.network import Network
-from mien.render import splat
+from mien.render import Backend, splat
 from mien.train import checkpoint, losses
 from mien.train.batches import Batch, PairSampler
 
@@ -63,7 +63,7 @@ class AnimateConfig:
     matching: float = 0.05
     average: float = 0.999
     seed: int = 0
-    backend: Literal["auto", "reference", "gsplat", "triton"] = "auto"
+    backend: Backend = "auto"
     compile: bool = True
     log_every: int = 100
     save_every: int = 2000
@@ -77,10 +77,10 @@ class Animate(nn.Module):
         backend: rasteriser.
     """
 
-    def __init__(self, network: Network, backend: str) -> None:
+    def __init__(self, network: Network, backend: Backend) -> None:
         super().__init__()
         self.network = network
-        self.backend = backend
+        self.backend: Backend = backend
 
     def forward(self, batch: Batch, grid: int, precision: torch.dtype) -> tuple[dict, Tensor]:
         """Loss terms (unweighted scalars) and the rendered view (B, 3, V, V)."""
@@ -97,7 +97,7 @@ class Animate(nn.Module):
         side = batch.target.shape[-1]
         rendered = splat(gaussians, batch.target_camera, (side, side), backend=self.backend)
         picture = rendered.image * batch.known
-        terms = self.compare(batch, picture, rendered.alpha)
+        terms = self._compare(batch, picture, rendered.alpha)
         terms["residual"] = delta.float().pow(2).mean()
         latent = plain.detach().float()
         error = (seen.float() - latent).pow(2).mean()
@@ -105,7 +105,7 @@ class Animate(nn.Module):
         return terms, picture
 
     @staticmethod
-    def compare(batch: Batch, picture: Tensor, alpha: Tensor) -> dict[str, Tensor]:
+    def _compare(batch: Batch, picture: Tensor, alpha: Tensor) -> dict[str, Tensor]:
         side = picture.shape[-1]
         points = batch.target_camera.project(batch.target_landmarks)
         distance = batch.target_camera.world_from_cam[:, :3, 3].norm(dim=-1)
@@ -268,7 +268,8 @@ def _step(
                 _, truth = run.discriminator(batch.target)
         terms["matching"] = losses.feature_distance(truth, features)
         terms["adversarial"] = -score.float().mean()
-        loss = loss + config.matching * terms["matching"] + config.adversarial * terms["adversarial"]
+        loss = loss + config.matching * terms["matching"]
+        loss = loss + config.adversarial * terms["adversarial"]
         run.discriminator.requires_grad_(True)
     _descend(run.optimiser, loss, rate(run.step, config))
     if judged:
@@ -296,8 +297,8 @@ def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, learning_rate: floa
 def _average(run: Run, decay: float) -> None:
     # A young average follows fast, so that it forgets the random start.
     decay = min(decay, (1.0 + run.step) / (10.0 + run.step))
-    ours, theirs = list(run.average.parameters()), list(run.network.parameters())
-    torch._foreach_lerp_(ours, theirs, 1.0 - decay)
+    for ours, theirs in zip(run.average.parameters(), run.network.parameters(), strict=True):
+        ours.lerp_(theirs, 1.0 - decay)
 
 
 def _time_is_up(

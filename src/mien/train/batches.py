@@ -44,6 +44,7 @@ class Batch(TensorRecord):
     driver_image: Tensor
     known: Tensor
 
+
 # Landmarks of the lips, lids, irises and brows: what expressions move.
 EXPRESSIVE = [13, 14, 61, 291, 17, 0, 159, 145, 386, 374, 468, 473, 105, 334, 55, 285, 152]
 
@@ -98,8 +99,9 @@ class PairSampler:
         offset, length = self._first[take], self._counts[take]
         source, one, other = (self._order[offset + (draw * length).long()] for draw in draws[1:])
         # Of two candidates the one whose face differs more: talking heads mostly repeat themselves.
-        distance = [(self._signals[rows] - self._signals[source]).norm(dim=1) for rows in (one, other)]
-        return source, torch.where(distance[0] > distance[1], one, other)
+        own = self._signals[source]
+        near, far = ((self._signals[rows] - own).norm(dim=1) for rows in (one, other))
+        return source, torch.where(near > far, one, other)
 
     def draw(self, count: int, view: int, generator: torch.Generator) -> Batch:
         """A batch of `count` pairs with targets of `view`² pixels.
@@ -111,9 +113,7 @@ class PairSampler:
         mirrored = torch.rand(count, generator=generator) < 0.5
         zoomed = bool(torch.rand((), generator=generator) < 0.5)
         source, target = (self._read(r, mirrored.to(r.device)) for r in rows)
-        pictures = augment.recolour(
-            [source.pixels, target.pixels], [source.alpha, target.alpha]
-        )
+        pictures = augment.recolour([source.pixels, target.pixels], [source.alpha, target.alpha])
         crop, camera = _window(
             torch.cat([pictures[1], target.alpha, target.known], 1), target.camera, view, zoomed
         )

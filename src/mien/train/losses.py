@@ -5,6 +5,8 @@ Axis legend: B batch, C channels, H W pixels.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -92,7 +94,7 @@ class Discriminator(nn.Module):
         widths = (3, width, 2 * width, 4 * width, 8 * width)
         self.stages = nn.ModuleList(
             nn.Sequential(normed(nn.Conv2d(a, b, 4, stride=2, padding=1)), nn.LeakyReLU(0.2))
-            for a, b in zip(widths, widths[1:], strict=False)
+            for a, b in pairwise(widths)
         )
         self.score = normed(nn.Conv2d(widths[-1], 1, 3, padding=1))
 

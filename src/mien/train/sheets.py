@@ -14,7 +14,7 @@ from torch import Tensor
 from mien.data.shards import Frames
 from mien.model import instantiate
 from mien.model.network import Network
-from mien.render import splat
+from mien.render import Backend, splat
 from mien.structures import Avatar, Camera
 
 YAWS = (-40.0, -20.0, 0.0, 20.0, 40.0)
@@ -31,7 +31,7 @@ def encode(network: Network, frames: Frames, rows: Tensor, grid: int) -> Avatar:
 
 @torch.no_grad()
 def view(
-    network: Network, avatar: Avatar, latent: Tensor, camera: Camera, side: int, backend: str
+    network: Network, avatar: Avatar, latent: Tensor, camera: Camera, side: int, backend: Backend
 ) -> Tensor:
     """(B, 3, side, side) in [0, 1]: avatars told `latent` (B, D), seen by `camera` (B,)."""
     gaussians, _ = network.animate(avatar, latent)
@@ -40,7 +40,7 @@ def view(
 
 @torch.no_grad()
 def self_reenactment(
-    network: Network, frames: Frames, grid: int, side: int, backend: str, per_take: int = 6
+    network: Network, frames: Frames, grid: int, side: int, backend: Backend, per_take: int = 6
 ) -> tuple[dict[str, float], Tensor]:
     """Drive each take's first frame with later frames of the same take.
 
@@ -63,7 +63,8 @@ def self_reenactment(
         scores.append(_psnr(output, truth))
         floors.append(_psnr(still.expand_as(truth), truth))
         rows += [torch.cat([still, truth]), torch.cat([still, output])]
-    figures = {"heldout/psnr": sum(scores) / len(scores), "heldout/still": sum(floors) / len(floors)}
+    count = len(scores)
+    figures = {"heldout/psnr": sum(scores) / count, "heldout/still": sum(floors) / count}
     return figures, sheet(rows)
 
 
@@ -80,7 +81,7 @@ def portraits(
     driver_rows: Tensor,
     grid: int,
     side: int,
-    backend: str,
+    backend: Backend,
 ) -> Tensor:
     """A sheet: one row a photo: itself, its yaw sweep, then driven by each driver.
 

@@ -1,0 +1,95 @@
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import mien
+from mien.artifact import load_avatar, save_motion
+from mien.model.network import Network
+from mien.preprocess.photo import portrait
+from mien.presets import tiny
+from mien.structures import Motion, Portrait
+
+PHOTO = Path(__file__).parents[1] / "examples" / "astronaut.jpg"
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    torch.manual_seed(1)
+    return Network(tiny()).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def cut() -> Portrait:
+    return portrait(PHOTO)
+
+
+@pytest.fixture(scope="module")
+def head(network, cut) -> mien.Head:
+    return mien.encode(cut, network=network, detail="fast")
+
+
+def test_import_is_light():
+    program = "import sys, mien; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "False False\n"
+
+
+def test_every_name_is_there():
+    assert all(getattr(mien, name) for name in mien.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = mien.nonsense
+
+
+def test_three_lines(network, head):
+    latent = torch.zeros(network.config.latent)
+    frame = head.animate(latent).render(mien.Camera.orbit(yaw=0.3), 64)
+    assert frame.image.shape == (3, 64, 64)
+    assert frame.alpha.max() > 0.9
+
+
+def test_a_file_an_array_and_a_portrait_are_the_same_photo(network, head):
+    from mien.preprocess.photo import read_photo
+
+    for photo in (str(PHOTO), read_photo(PHOTO).image):
+        again = mien.encode(photo, network=network, detail="fast")
+        torch.testing.assert_close(again.avatar.features, head.avatar.features)
+
+
+def test_without_a_latent_the_photos_own_expression_is_kept(head):
+    own = head.animate(head.avatar.source_latent).gaussians
+    torch.testing.assert_close(head.animate().gaussians.means, own.means)
+
+
+def test_without_a_camera_the_view_is_frontal_in_the_avatars_framing(head):
+    camera = replace(mien.Camera.orbit(), intrinsics=head.avatar.intrinsics)
+    posed = head.animate()
+    np.testing.assert_array_equal(posed.render(size=64).image, posed.render(camera, 64).image)
+
+
+def test_a_head_comes_back_from_its_file(network, cut, tmp_path):
+    agreed = {"consent": "agreed"}
+    head = mien.encode(cut, network=network, detail="fast", provenance=agreed)
+    head.save(tmp_path / "me.mien")
+    again = mien.load(tmp_path / "me.mien", network=network)
+    assert again.avatar.provenance["consent"] == "agreed"
+    assert load_avatar(tmp_path / "me.mien").features.shape == head.avatar.features.shape
+    difference = head.animate().render(size=64).image - again.animate().render(size=64).image
+    assert difference.abs().mean() < 0.01
+
+
+def test_latents_of_other_weights_are_refused(network, tmp_path):
+    take = Motion(torch.zeros(1, 8), torch.eye(4)[None], torch.zeros(1).double(), 25.0, "tiny")
+    save_motion(tmp_path / "same.motion", take)
+    assert len(mien.motion(tmp_path / "same.motion", network=network)) == 1
+    for name, other in (
+        ("preset", replace(take, preset="base")),
+        ("size", replace(take, latents=torch.zeros(1, 9))),
+    ):
+        save_motion(tmp_path / f"{name}.motion", other)
+        with pytest.raises(mien.MienError, match="was made with the preset"):
+            mien.motion(tmp_path / f"{name}.motion", network=network)
