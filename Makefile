@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types imports check clean
+.PHONY: demo test lint types imports web check clean
 
 # The CPU build of torch first: asking for torch alone would fetch gigabytes of CUDA libraries.
 # MediaPipe asks for the OpenCV that needs a desktop's libGL; the headless one serves it as well.
@@ -31,6 +31,10 @@ types: $(VENV)/.installed
 
 imports: $(VENV)/.installed
 	$(BIN)/lint-imports
+
+# The viewer's own checks and tests; needs node. `cd web && npm run build` builds the page.
+web:
+	cd web && npm ci --no-audit --no-fund && npm run check && npm test
 
 check: test lint types imports
 

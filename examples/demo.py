@@ -30,7 +30,7 @@ COLUMNS, ROWS, SIDE = 6, 3, 256
 
 def main() -> int:
     """Make the take, animate the photo with it, lay out the sheet; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="Animate a portrait with a scripted take.")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results")
     parser.add_argument("--weights", type=Path, help="weights file; without, the shipped ones")
     options = parser.parse_args()

@@ -25,7 +25,7 @@ SECONDS, FPS = 6.0, 25.0
 # Control → keys (seconds, value). Expressions go from 0 to 1, sides from −1 (left) to 1 (right).
 SCORE: dict[str, list[tuple[float, float]]] = {
     "blink": [
-        *((0.0, 0), (0.5, 0), (0.6, 1), (0.76, 0)),
+        *((0.0, 0), (0.6, 0), (0.7, 1), (0.78, 1), (0.94, 0)),
         *((2.3, 0), (2.4, 1), (2.56, 0), (4.2, 0), (4.3, 1), (4.46, 0), (6.0, 0)),
     ],
     "gaze_x": [(0.0, 0), (0.8, 0), (0.95, -1), (1.5, -1), (1.65, 1), (2.2, 1), (2.4, 0), (6.0, 0)],
@@ -43,7 +43,7 @@ SCORE: dict[str, list[tuple[float, float]]] = {
 }
 
 TURN = {"yaw": 0.42, "pitch": 0.18, "roll": 0.14}
-"""Radians of a full turn."""
+"""Radians of a full turn, in the order of `Camera.orbit`."""
 
 # Landmarks of the lids, outer corner to inner one; each upper point falls on its lower partner.
 UPPER_LIDS = ((246, 161, 160, 159, 158, 157, 173), (466, 388, 387, 386, 385, 384, 398))
@@ -75,9 +75,11 @@ JAW_TURN = 0.38
 
 def score(times: Array) -> dict[str, Array]:
     """Every control (T,) at some times (T,), smooth between keys and never beyond them."""
-    return {
-        name: PchipInterpolator(*zip(*keys, strict=True))(times) for name, keys in SCORE.items()
-    }
+    controls = {}
+    for name, keys in SCORE.items():
+        at, value = np.array(keys).T
+        controls[name] = PchipInterpolator(at, value)(times)
+    return controls
 
 
 def landmarks(controls: dict[str, Array]) -> NDArray[np.float32]:
@@ -103,8 +105,8 @@ def landmarks(controls: dict[str, Array]) -> NDArray[np.float32]:
 
 def cameras(controls: dict[str, Array]) -> Camera:
     """(T,) cameras that see the head turn as the controls say."""
-    turns = {k: torch.from_numpy(controls[k] * scale).float() for k, scale in TURN.items()}
-    return Camera.orbit(**turns)
+    turns = [torch.from_numpy(controls[name] * scale) for name, scale in TURN.items()]
+    return Camera.orbit(*turns)
 
 
 def take(network: Network) -> Motion:

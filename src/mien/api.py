@@ -143,7 +143,7 @@ def motion(
         face: which face of a video's first frame, 0 is the leftmost; None follows the largest.
 
     Raises:
-        MienError: the file cannot be used, shows no face, or is of another preset.
+        MienError: the file cannot be used, is cut short, shows no face, or is of another preset.
     """
     network = network or presets.load_network()
     if Path(video).suffix == ".motion":
@@ -152,6 +152,8 @@ def motion(
         return take
     frames = Video(Path(video))
     tracked = track(frames, frames.fps, face=face, name=str(video))
+    if frames.damage:
+        raise MienError(f"{frames.damage} Save or download the video again.")
     return pipeline.motion(network, tracked, audio=str(video) if frames.has_audio else None)
 
 

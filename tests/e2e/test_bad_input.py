@@ -105,9 +105,11 @@ def test_an_unreadable_video(content, drive, tmp_path):
     assert str(path) in drive(path)
 
 
-def test_a_truncated_video(drive, clip, tmp_path):
+@pytest.mark.parametrize("share", [0.1, 0.7])
+def test_a_truncated_video(share, drive, clip, tmp_path):
     path = tmp_path / "driving.mp4"
-    path.write_bytes(clip.read_bytes()[:2000])
+    content = clip.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
     assert str(path) in drive(path)
 
 

@@ -61,8 +61,9 @@ def test_a_frame_without_a_face_is_nan(scene: Scene) -> None:
     assert track_face(np.zeros((2, SIZE, SIZE, 3), np.uint8)).found.tolist() == [False, False]
 
 
-def test_a_clip_without_a_face_is_said(tmp_path: Path) -> None:
-    write_video(tmp_path / "grey.mp4", [np.full((64, 64, 3), 99, np.uint8)] * 4, fps=25.0)
+@pytest.mark.parametrize("frames", [4, 14])
+def test_a_clip_that_is_short_or_without_a_face_is_said(tmp_path: Path, frames: int) -> None:
+    write_video(tmp_path / "grey.mp4", [np.full((64, 64, 3), 99, np.uint8)] * frames, fps=25.0)
     with pytest.raises(MienError, match=r"grey\.mp4 shows no face"):
         clip_scene(tmp_path / "grey.mp4", SIZE, FRAMES)
 

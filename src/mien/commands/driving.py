@@ -5,12 +5,12 @@ Axis legend: T frames, D latent.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mien.commands.common import progress_bar
+from mien.errors import MienError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,15 +25,13 @@ HELD_FPS = 25.0
 def read_driver(path: Path, network: Network, *, face: int | None = None) -> Motion:
     """A driving take from a `.motion` file, a picture or a video, with a progress bar.
 
-    Of a video that is damaged or cut short, what can be read is taken, and a note goes to stderr.
-
     Args:
         path: the file.
         network: whose motion latents to make.
         face: which face, 0 is the leftmost; None takes the largest.
 
     Raises:
-        MienError: the file cannot be used, shows no face, or is of another preset.
+        MienError: the file cannot be used, is cut short, shows no face, or is of another preset.
     """
     from mien import api, pipeline
     from mien.preprocess.take import track
@@ -50,7 +48,7 @@ def read_driver(path: Path, network: Network, *, face: int | None = None) -> Mot
         frames = bar.track(video, total=video.frames or None, description="watching the driver")
         tracked = track(frames, video.fps, face=face, name=str(path))
     if video.damage:
-        print(f"mien: {video.damage}", file=sys.stderr)
+        raise MienError(f"{video.damage} Save or download the video again.")
     return pipeline.motion(network, tracked, audio=str(path) if video.has_audio else None)
 
 

@@ -13,16 +13,18 @@ from mien.commands.common import Device, check_output, check_size, chosen_device
 if TYPE_CHECKING:
     from mien.api import Head
 
-SUFFIXES = (".ply", ".spz", ".mp4", ".mov", ".mkv")
+SUFFIXES = (".ply", ".spz", ".html", ".mp4", ".mov", ".mkv")
 
 
 @dataclass(frozen=True)
 class Command:
-    """Write an avatar, with the photo's own expression, for splat viewers or as a turntable.
+    """Write an avatar for splat viewers, as a web page that needs no server, or as a turntable.
+
+    Splat viewers and the turntable show the photo's own expression; the page moves.
 
     Args:
         avatar: the avatar file (.mien).
-        output: .ply or .spz for splat viewers; .mp4, .mov or .mkv for a turntable.
+        output: .ply or .spz for splat viewers; .html for a page; .mp4, .mov or .mkv for a turntable.
         background: of the turntable: a colour's name or #rrggbb.
         size: of the turntable: pixels of a side.
         device: where to compute.
@@ -51,6 +53,11 @@ def run(command: Command) -> None:
         save = artifact.save_ply if suffix == ".ply" else artifact.save_spz
         save(command.output, head.animate().gaussians)
         print(f"{command.output}: {len(head.avatar.features)} Gaussians")
+    elif suffix == ".html":
+        from mien.serve.export_html import export_html
+
+        export_html(command.output, command.avatar, network)
+        print(f"{command.output}: open it in a browser")
     else:
         _turntable(command, head)
 

@@ -1,1 +1,1 @@
-""""""
+"""How good it is and how fast: measures, protocols, reports, benchmarks. Trains nothing."""

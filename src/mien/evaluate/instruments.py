@@ -25,6 +25,9 @@ from mien.structures import LANDMARKS, Camera, Portrait
 CODEC_FPS = 25.0
 """Frame rate of the clips that pass through the codec; it hardly bears on their quality."""
 
+START = 10
+"""Frames left out at a clip's beginning: some begin in a fade, and the first one is a source."""
+
 PICTURES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "PSNR": metrics.psnr,
     "SSIM": metrics.ssim,
@@ -58,7 +61,7 @@ def detect(images: Iterable[Frames]) -> Floats:
     nobody = np.full((LANDMARKS, 3), np.nan)
     with FaceTracker() as tracker:
         found = [tracker.track(image) for image in images]
-    return np.stack([nobody if face is None else face for face in found])
+    return np.array([nobody if face is None else face for face in found]).reshape(-1, *nobody.shape)
 
 
 def track_face(images: Iterable[Frames]) -> Track:
@@ -92,16 +95,21 @@ def photo_scene(path: Path, size: int) -> Scene:
 
 
 def clip_scene(path: Path, size: int, limit: int) -> Scene:
-    """The first `limit` frames of a clip in the output framing; those without a face are left out.
+    """`limit` frames of a clip, from `START` on, in the output framing.
+
+    Frames without a face are left out.
 
     Raises:
         MienError: the clip cannot be read, or shows a face in less than two frames.
     """
-    images = [image for _, image in itertools.islice(Video(path), limit)]
+    images = [image for _, image in itertools.islice(Video(path), START, START + limit)]
     landmarks = detect(images)
     seen = np.flatnonzero(np.isfinite(landmarks).all((1, 2)))
     if len(seen) < 2:
-        raise MienError(f"{path} shows no face in its first {limit} frames: leave it out.")
+        raise MienError(
+            f"{path} shows no face, or less than two frames of one, in {len(images)} frames from "
+            f"frame {START} on: leave it out."
+        )
     portraits = [crop_portrait(images[i], landmarks[i], size) for i in seen]
     return _scene(path.stem, [images[i] for i in seen], portraits)
 

@@ -207,7 +207,7 @@ def novel_views(source: Scene, reenactor: Reenactor, instruments: Instruments) -
     photo = look(source.crops, source.alpha, instruments)
     distances = identity_distances(photo.descriptors[0], views.descriptors)
     measures = {
-        "face found": Measure(100.0 * float(views.track.found.mean()), 0.0, 100.0),
+        "face found": Measure(100.0 * float(views.track.found.mean()), math.nan, 100.0),
         "yaw slope": Measure(yaw_slope(asked, views.track.angles[:, 0]), 0.0, 1.0),
         "consistency": Measure(_consistency(rendered, cameras), math.nan, 0.0),
     }
