@@ -7,12 +7,13 @@ BIN := $(VENV)/bin
 
 # The CPU build of torch first: asking for torch alone would fetch gigabytes of CUDA libraries.
 # MediaPipe asks for the OpenCV that needs a desktop's libGL; the headless one serves it as well.
+# Both own the same files, so both go before one comes.
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet torch==2.13.0
 	$(BIN)/pip install --quiet -e '.[dev]'
-	$(BIN)/pip uninstall --quiet --yes opencv-contrib-python
+	$(BIN)/pip uninstall --quiet --yes opencv-contrib-python opencv-contrib-python-headless
 	$(BIN)/pip install --quiet --no-deps opencv-contrib-python-headless==4.11.0.86
 	touch $@
 

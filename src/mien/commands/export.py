@@ -24,7 +24,8 @@ class Command:
 
     Args:
         avatar: the avatar file (.mien).
-        output: .ply or .spz for splat viewers; .html for a page; .mp4, .mov or .mkv for a turntable.
+        output: .ply or .spz for splat viewers; .html for a page; .mp4, .mov or .mkv for a
+            turntable.
         background: of the turntable: a colour's name or #rrggbb.
         size: of the turntable: pixels of a side.
         device: where to compute.
