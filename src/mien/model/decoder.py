@@ -17,6 +17,9 @@ RAW = 22
 OFFSET_STEP = 0.2
 """Canonical units by which an anchored Gaussian moves when the decoder says 1."""
 
+DENSITY_FLOOR = 1.0 / 255.0
+"""Gaussians fainter than this when unanimated are dropped from an avatar (paper, section 3)."""
+
 IDENTITY_QUAT = (1.0, 0.0, 0.0, 0.0)
 
 

@@ -11,14 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from mien.model import instantiate
-from mien.model.decoder import Decoder, attributes, density
+from mien.model.decoder import DENSITY_FLOOR, Decoder, attributes, density
 from mien.model.encoder import Encoder, EncoderConfig
 from mien.model.fusion import Fusion
 from mien.model.motion import ImageMotion, LandmarkMotion
 from mien.structures import Avatar, Camera, Gaussians
-
-DENSITY_FLOOR = 1.0 / 255.0
-"""Gaussians fainter than this when unanimated are dropped from an avatar (paper, section 3)."""
 
 
 @dataclass(frozen=True)

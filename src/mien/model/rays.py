@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mien.model.decoder import DENSITY_FLOOR
 from mien.structures import Camera, TensorRecord
 
 RAY_SIDE = 64
@@ -33,9 +34,6 @@ PLANE_SIDE = 512
 
 BOX_SCALE = 2.0
 """Canonical positions times this are plane coordinates: the planes span a box of side 1."""
-
-DENSITY_FLOOR = 1.0 / 255.0
-"""Points less dense than this are dropped."""
 
 Density = Callable[[Tensor], Tensor]
 """Features (*B, C) to densities (*B): the decoder Φ of the unanimated features."""

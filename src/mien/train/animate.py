@@ -119,7 +119,7 @@ class Animate(nn.Module):
 
 
 WEIGHTS = {"l1": 1.0, "ssim": 0.3, "alpha": 0.2, "residual": 1e-3, "image_motion": 0.05}
-"""Weights of the loss terms; `recipe` in docs/training.md says why."""
+"""Weights of the loss terms; docs/training.md says why."""
 
 
 @dataclass
