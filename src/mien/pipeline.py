@@ -20,7 +20,7 @@ from torch import Tensor
 from mien.model.network import Network, prune
 from mien.preprocess.take import Take
 from mien.render import Backend, splat
-from mien.structures import Avatar, Camera, Motion, Portrait, Rendered
+from mien.structures import Avatar, Camera, Motion, Portrait, Rendered, rigid_inverse
 
 ORBIT_YAW = 0.5
 """Radians to either side that an orbiting camera swings."""
@@ -92,11 +92,7 @@ def directed(avatar: Avatar, take: Motion, direction: Direction) -> tuple[Tensor
 
 
 def _follow(take: Motion) -> Camera:
-    rotation = take.cam_from_head[:, :3, :3].transpose(1, 2)
-    world_from_cam = take.cam_from_head.clone()
-    world_from_cam[:, :3, :3] = rotation
-    world_from_cam[:, :3, 3] = -(rotation @ take.cam_from_head[:, :3, 3:])[..., 0]
-    return Camera(world_from_cam, torch.eye(3).expand(len(take), 3, 3))
+    return Camera(rigid_inverse(take.cam_from_head), torch.eye(3).expand(len(take), 3, 3))
 
 
 def _around(take: Motion, pose: str) -> Camera:

@@ -140,11 +140,7 @@ class Camera(TensorRecord):
     @property
     def cam_from_world(self) -> Tensor:
         """(*B, 4, 4), the rigid inverse of `world_from_cam`."""
-        axes = self.world_from_cam[..., :3, :3].transpose(-1, -2)
-        result = self.world_from_cam.clone()
-        result[..., :3, :3] = axes
-        result[..., :3, 3] = -(axes @ self.world_from_cam[..., :3, 3:])[..., 0]
-        return result
+        return rigid_inverse(self.world_from_cam)
 
     def angles(self) -> tuple[Tensor, Tensor, Tensor]:
         """(yaw, pitch, roll) in radians, each (*B,): the inverse of `orbit`."""
@@ -180,6 +176,15 @@ class Camera(TensorRecord):
         intrinsics[..., 0, 2] += 0.5 - centre[..., 0] * factor
         intrinsics[..., 1, 2] += 0.5 - centre[..., 1] * factor
         return Camera(self.world_from_cam, intrinsics)
+
+
+def rigid_inverse(transform: Tensor) -> Tensor:
+    """Inverse of rotations with a shift, (*B, 4, 4)."""
+    axes = transform[..., :3, :3].transpose(-1, -2)
+    result = transform.clone()
+    result[..., :3, :3] = axes
+    result[..., :3, 3] = -(axes @ transform[..., :3, 3:])[..., 0]
+    return result
 
 
 def intrinsics_from_fov(
