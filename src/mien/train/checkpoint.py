@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mien.errors import MienError
+from mien.files import atomic_output
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -38,9 +39,8 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> tuple[dict[str, Tensor], 
 def save(path: Path, tree: dict[str, Any]) -> None:
     """Write a nested dict of tensors and JSON values; complete or not at all."""
     tensors, values = flatten(tree)
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"values": json.dumps(values)})
-    partial.replace(path)
+    with atomic_output(path) as partial:
+        save_file(tensors, partial, metadata={"values": json.dumps(values)})
 
 
 def load(path: Path) -> dict[str, Any]:
