@@ -18,6 +18,7 @@ from mien.structures import LANDMARKS, Camera
 from mien.train import checkpoint
 from mien.train.animate import WEIGHTS, Animate, AnimateConfig, Run, rate, train
 from mien.train.batches import PairSampler
+from mien.train.reader import Reader
 
 PARTNER = torch.arange(LANDMARKS)
 
@@ -126,8 +127,8 @@ def test_checkpoint_round_trip_in_parts(tmp_path: Path) -> None:
 def _gradients(rank: int, world: int) -> dict[str, torch.Tensor]:
     """Gradients of one step on the rank's own batch, averaged over the world by DDP."""
     torch.manual_seed(2)
-    module: nn.Module = Animate(Network(tiny()), "reference")
-    sampler = PairSampler(make_frames(), 0.0, PARTNER)
+    module: nn.Module = Animate(Network(tiny()), Reader(8), "reference", False)
+    sampler = PairSampler(make_frames(), 0.0, 0.0, PARTNER)
     torch.manual_seed(10 + rank)
     batch = sampler.draw(1, 48, torch.Generator().manual_seed(rank))
     torch.manual_seed(20 + rank)

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,14 +84,24 @@ class Frames(TensorRecord):
         return self.pixels.shape[0]
 
 
-def _webp(picture: np.ndarray, quality: int) -> bytes:
+def _webp(picture: np.ndarray, quality: int, effort: int) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "WEBP", quality=quality, method=4)
+    Image.fromarray(picture).save(buffer, "WEBP", quality=quality, method=effort)
     return buffer.getvalue()
 
 
-def members(sample: Sample, quality: int = 82) -> list[tuple[str, bytes]]:
-    """The tar members (name, bytes) of a sample."""
+def members(
+    sample: Sample,
+    quality: int = 82,
+    effort: int = 4,
+    more: Mapping[str, np.ndarray | np.generic] | None = None,
+) -> list[tuple[str, bytes]]:
+    """The tar members (name, bytes) of a sample.
+
+    Args:
+        quality: of the picture, 0 to 100; effort: time given to making it small, 0 to 6.
+        more: labels beyond those of `Sample`.
+    """
     labels = io.BytesIO()
     np.savez_compressed(
         labels,
@@ -101,10 +111,11 @@ def members(sample: Sample, quality: int = 82) -> list[tuple[str, bytes]]:
         inside=sample.inside.astype(np.float32),
         person=np.str_(sample.person),
         take=np.str_(sample.take),
+        **(more or {}),
     )
     return [
-        (f"{sample.key}.webp", _webp(sample.image, quality)),
-        (f"{sample.key}.alpha.webp", _webp(sample.alpha, 60)),
+        (f"{sample.key}.webp", _webp(sample.image, quality, effort)),
+        (f"{sample.key}.alpha.webp", _webp(sample.alpha, 60, effort)),
         (f"{sample.key}.npz", labels.getvalue()),
     ]
 
@@ -183,21 +194,28 @@ def read_shards(paths: Iterable[Path], threads: int = 8) -> Iterator[Sample]:
 
 def load_frames(paths: Iterable[Path], threads: int = 8) -> Frames:
     """All samples of the shards as one set in memory; pictures must share a size."""
-    samples = list(read_shards(sorted(paths), threads))
-    if not samples:
+    raw = [item for path in sorted(paths) for item in _raw_samples(path)]
+    if not raw:
         raise MienError("The shards hold no samples; prepare the data first.")
+    pixels = np.empty((len(raw), 4, *_decode(raw[0]).alpha.shape), np.uint8)
+
+    def fill(index: int) -> Sample:
+        """Put a picture in its place; what comes back no longer holds it."""
+        sample = _decode(raw[index])
+        pixels[index, :3] = sample.image.transpose(2, 0, 1)
+        pixels[index, 3] = sample.alpha
+        return replace(sample, image=np.empty(0), alpha=np.empty(0))
+
+    with ThreadPoolExecutor(threads) as pool:
+        samples = list(pool.map(fill, range(len(raw))))
     takes = sorted({(s.take, s.person) for s in samples})
     number = {take: i for i, (take, _) in enumerate(takes)}
 
     def stack(values: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(values))
 
-    pixels = torch.empty((len(samples), 4, *samples[0].alpha.shape), dtype=torch.uint8)
-    for i, sample in enumerate(samples):
-        pixels[i, :3] = torch.from_numpy(sample.image.transpose(2, 0, 1).copy())
-        pixels[i, 3] = torch.from_numpy(sample.alpha.copy())
     return Frames(
-        pixels=pixels,
+        pixels=torch.from_numpy(pixels),
         landmarks=stack([s.landmarks for s in samples]),
         camera=Camera(
             stack([s.world_from_cam for s in samples]), stack([s.intrinsics for s in samples])

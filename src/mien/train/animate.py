@@ -1,8 +1,8 @@
 """The *animate* stage: one flat loop that teaches a network to move a portrait like its driver.
 
-Run it alone or under torchrun (one process a GPU; gloo on a CPU). Pairs of frames of one take, a
-source and a target; the source becomes an avatar, is told the target's motion, is seen from the
-target's camera, and should look like the target.
+Run it alone or under torchrun (one process a GPU; gloo on a CPU). Frames of one take: a source and
+two targets; the source becomes an avatar, is told a target's motion, is seen from the target's
+camera, and should look like the target, to the eye and to a reader of expressions.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn.parallel import DistributedDataParallel
 
 from mien.data.shards import Frames
@@ -26,6 +27,7 @@ from mien.model.network import Network
 from mien.render import Backend, splat
 from mien.train import checkpoint, losses
 from mien.train.batches import Batch, PairSampler
+from mien.train.reader import Reader, face_crop
 
 
 @dataclass(frozen=True)
@@ -35,18 +37,20 @@ class AnimateConfig:
     Args:
         steps: length of the schedule; the run may stop earlier, at `minutes`, and go on later.
         minutes: stop gracefully after this long, leaving a checkpoint.
-        batch: pairs a process and step.
+        batch: sources a process and step; each has two targets.
         view: side of the pictures compared, in pixels.
         grids: grid sizes to draw from, so that one set of planes serves every level of detail.
         learning_rate: peak, of a warm-up and a cosine.
         warmup: steps until the peak.
-        stills: share of pairs from people with a single photo.
+        stills: share of sources from people with a single photo.
+        synthetic: share of sources from rendered people, if the shards hold any.
+        reading_from: steps that the reader of expressions learns before its loss counts in full.
         adversarial_from: fraction of the schedule after which the discriminator joins.
         adversarial, matching: weights of its score and of the distance of its features.
         average: decay of the moving average of the weights, which is what ships.
         seed: of everything; a run is repeatable.
         backend: rasteriser (see `render.splat`).
-        compile: compile the encoder.
+        compile: compile the encoder and the losses.
         log_every, save_every: steps between logs and checkpoints.
     """
 
@@ -57,7 +61,9 @@ class AnimateConfig:
     grids: tuple[int, ...] = (96, 128, 160, 192)
     learning_rate: float = 4e-4
     warmup: int = 300
-    stills: float = 0.15
+    stills: float = 0.1
+    synthetic: float = 0.25
+    reading_from: int = 500
     adversarial_from: float = 0.6
     adversarial: float = 0.01
     matching: float = 0.05
@@ -74,16 +80,23 @@ class Animate(nn.Module):
 
     Args:
         network: what is trained.
+        reader: reads expressions off faces; trained here too, on the true frames alone.
         backend: rasteriser.
+        compile: compile the encoder and the losses.
     """
 
-    def __init__(self, network: Network, backend: Backend) -> None:
+    def __init__(self, network: Network, reader: Reader, backend: Backend, compile: bool) -> None:
         super().__init__()
         self.network = network
+        self.reader = reader
         self.backend: Backend = backend
+        self._compare = losses.compare
+        if compile:
+            network.encoder.compile()
+            self._compare = torch.compile(losses.compare)
 
     def forward(self, batch: Batch, grid: int, precision: torch.dtype) -> tuple[dict, Tensor]:
-        """Loss terms (unweighted scalars) and the rendered view (B, 3, V, V)."""
+        """Loss terms (unweighted scalars) and the rendered views (T, 3, V, V)."""
         network, device = self.network, batch.source.device
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             source_latent = network.motion(batch.source_landmarks)
@@ -93,33 +106,68 @@ class Animate(nn.Module):
             avatar = network.encode(
                 batch.source, batch.source_alpha, batch.source_camera, source_latent, grid
             )
-            gaussians, delta = network.animate(avatar, driving)
+            twice = avatar.map(lambda part: torch.cat([part, part]))
+            gaussians, delta = network.animate(twice, driving)
         side = batch.target.shape[-1]
         rendered = splat(gaussians, batch.target_camera, (side, side), backend=self.backend)
         picture = rendered.image * batch.known
-        terms = self._compare(batch, picture, rendered.alpha)
+        terms = self._compare(
+            picture,
+            rendered.alpha,
+            batch.target,
+            batch.target_alpha,
+            batch.known,
+            regions=_regions(batch),
+        )
+        terms |= self._read(batch, picture, precision)
         terms["residual"] = delta.float().pow(2).mean()
         latent = plain.detach().float()
         error = (seen.float() - latent).pow(2).mean()
         terms["image_motion"] = error / latent.var(0, correction=0).mean().clamp_min(1e-2)
         return terms, picture
 
-    @staticmethod
-    def _compare(batch: Batch, picture: Tensor, alpha: Tensor) -> dict[str, Tensor]:
-        side = picture.shape[-1]
-        points = batch.target_camera.project(batch.target_landmarks)
-        distance = batch.target_camera.world_from_cam[:, :3, 3].norm(dim=-1)
-        scale = batch.target_camera.intrinsics[:, 0, 0] / distance
-        weights = losses.region_weights(points, scale, side) * batch.known
+    def _read(self, batch: Batch, picture: Tensor, precision: torch.dtype) -> dict[str, Tensor]:
+        """The reader's own error on true views, and what it sees differ in the renders.
+
+        A render must not teach the reader: its weights stand still while it reads one.
+        """
+        reader, camera, landmarks = self.reader, batch.target_camera, batch.target_landmarks
+        with torch.autocast(picture.device.type, precision, enabled=precision != torch.float32):
+            truth, true_features = reader(face_crop(batch.target, camera, landmarks))
+            frozen = {name: value.detach() for name, value in reader.state_dict().items()}
+            said, features = functional_call(
+                reader, frozen, (face_crop(picture, camera, landmarks),)
+            )
+        labels = reader.truth(landmarks, self.network.motion)
         return {
-            "l1": losses.weighted_mean((picture - batch.target).abs(), weights),
-            "ssim": losses.dissimilarity(picture, batch.target, weights),
-            "alpha": losses.weighted_mean((alpha - batch.target_alpha).abs(), batch.known),
+            "reader": reader.error(truth, labels),
+            "reading": reader.error(said, truth.detach()),
+            "reader_features": losses.feature_distance(true_features, features),
         }
 
 
-WEIGHTS = {"l1": 1.0, "ssim": 0.3, "alpha": 0.2, "residual": 1e-3, "image_motion": 0.05}
+def _regions(batch: Batch) -> Tensor:
+    """(T, 1, V, V) weights of the views of a batch."""
+    camera = batch.target_camera
+    points = camera.project(batch.target_landmarks)
+    scale = camera.intrinsics[:, 0, 0] / camera.world_from_cam[:, :3, 3].norm(dim=-1)
+    return losses.region_weights(points, scale, batch.target.shape[-1])
+
+
+WEIGHTS = {
+    "l1": 1.0,
+    "ssim": 0.3,
+    "alpha": 0.2,
+    "residual": 1e-3,
+    "image_motion": 0.05,
+    "reader": 0.3,
+    "reading": 0.3,
+    "reader_features": 0.05,
+}
 """Weights of the loss terms; docs/training.md says why."""
+
+READ_OFF_RENDERS = ("reading", "reader_features")
+"""Terms that wait until the reader can read."""
 
 
 @dataclass
@@ -128,6 +176,7 @@ class Run:
 
     network: Network
     average: Network
+    reader: Reader
     discriminator: losses.Discriminator
     optimiser: torch.optim.Optimizer
     discriminator_optimiser: torch.optim.Optimizer
@@ -138,6 +187,7 @@ class Run:
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
+            "reader": self.reader.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "optimiser": checkpoint.optimiser_tree(self.optimiser),
             "discriminator_optimiser": checkpoint.optimiser_tree(self.discriminator_optimiser),
@@ -148,6 +198,7 @@ class Run:
         """Go on from what `tree` gave."""
         self.network.load_state_dict(tree["network"])
         self.average.load_state_dict(tree["average"])
+        self.reader.load_state_dict(tree["reader"])
         self.discriminator.load_state_dict(tree["discriminator"])
         # An optimiser that has not stepped yet has no state, and leaves no trace in the file.
         checkpoint.restore_optimiser(self.optimiser, tree.get("optimiser", {}))
@@ -161,14 +212,20 @@ def start(network: Network, config: AnimateConfig, device: torch.device) -> Run:
     """A run at step 0."""
     network = network.to(device)
     network.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    reader = Reader().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     discriminator = losses.Discriminator().to(device)
     fused = device.type == "cuda"
     return Run(
         network=network,
         average=copy.deepcopy(network).requires_grad_(False),
+        reader=reader,
         discriminator=discriminator,
         optimiser=torch.optim.AdamW(
-            network.parameters(), config.learning_rate, (0.9, 0.98), weight_decay=0.01, fused=fused
+            [*network.parameters(), *reader.parameters()],
+            config.learning_rate,
+            (0.9, 0.98),
+            weight_decay=0.01,
+            fused=fused,
         ),
         discriminator_optimiser=torch.optim.AdamW(
             discriminator.parameters(), 2e-4, (0.0, 0.99), weight_decay=0.0, fused=fused
@@ -211,15 +268,13 @@ def train(
     run.average.load_state_dict(run.network.state_dict())
     if state.exists():
         run.restore(checkpoint.load(state))
-    trained: nn.Module = Animate(run.network, config.backend)
+    trained: nn.Module = Animate(run.network, run.reader, config.backend, config.compile)
     judge: nn.Module = run.discriminator
-    if config.compile:
-        run.network.encoder.compile()
     if world > 1:
         ids = [device.index] if device.type == "cuda" else None
         trained = DistributedDataParallel(trained, device_ids=ids)
         judge = DistributedDataParallel(judge, device_ids=ids, broadcast_buffers=False)
-    sampler = PairSampler(frames, config.stills, partner)
+    sampler = PairSampler(frames, config.stills, config.synthetic, partner)
     sums: dict[str, Tensor] = {}
     mark, marked = time.monotonic(), run.step
     while run.step < config.steps and not _time_is_up(run.step, began, config, device, world):
@@ -231,7 +286,7 @@ def train(
         if rank == 0 and run.step % config.log_every == 0:
             means = {k: (v / config.log_every).item() for k, v in sums.items()}
             elapsed = time.monotonic() - mark
-            images = (run.step - marked) * config.batch * world
+            images = (run.step - marked) * 2 * config.batch * world
             report(run, means | {"images/s": images / elapsed, "rate": rate(run.step, config)})
             sums, mark, marked = {}, time.monotonic(), run.step
     if rank == 0:
@@ -258,7 +313,10 @@ def _step(
     on_gpu = device.type == "cuda"
     precision = torch.bfloat16 if on_gpu else torch.float32
     terms, picture = trained(batch, grid, precision)
-    loss = torch.stack([WEIGHTS[name] * value for name, value in terms.items()]).sum()
+    weights = dict(WEIGHTS)
+    for name in READ_OFF_RENDERS:
+        weights[name] *= min(1.0, run.step / max(1, config.reading_from))
+    loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
     judged = run.step >= config.adversarial_from * config.steps
     if judged:
         run.discriminator.requires_grad_(False)

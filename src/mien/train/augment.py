@@ -20,23 +20,23 @@ def uniform(shape: tuple[int, ...], low: float, high: float, like: Tensor) -> Te
     return torch.empty(shape, device=like.device).uniform_(low, high)
 
 
-def recolour(images: list[Tensor], alpha: list[Tensor]) -> list[Tensor]:
-    """The same random gain, gamma and saturation on each of several (B, 3, H, W) pictures.
+def recolour(pictures: Tensor, alpha: Tensor, count: int) -> Tensor:
+    """Random gain, gamma and saturation; rows i, i + count, i + 2·count, … get the same.
 
-    Pictures are premultiplied; a change that keeps black black keeps them so, up to soft edges.
+    Pictures (n·count, 3, H, W) are premultiplied by `alpha` (n·count, 1, H, W); a change that
+    keeps black black keeps them so, up to soft edges.
     """
-    first = images[0]
-    b = first.shape[0]
-    gain = uniform((b, 3, 1, 1), 0.75, 1.25, first) * uniform((b, 1, 1, 1), 0.75, 1.2, first)
-    gamma = uniform((b, 1, 1, 1), 0.8, 1.25, first)
-    saturation = uniform((b, 1, 1, 1), 0.6, 1.3, first)
-    results = []
-    for image, cover in zip(images, alpha, strict=True):
-        straight = image / cover.clamp_min(0.02)
-        grey = straight.mean(1, keepdim=True)
-        straight = (grey + (straight - grey) * saturation).clamp(1e-4, 1.0)
-        results.append((straight.pow(gamma) * gain).clamp(0.0, 1.0) * cover)
-    return results
+
+    def draw(channels: int, low: float, high: float) -> Tensor:
+        values = uniform((count, channels, 1, 1), low, high, pictures)
+        return values.repeat(len(pictures) // count, 1, 1, 1)
+
+    gain = draw(3, 0.88, 1.12) * draw(1, 0.75, 1.2)
+    gamma, saturation = draw(1, 0.8, 1.25), draw(1, 0.6, 1.3)
+    straight = pictures / alpha.clamp_min(0.02)
+    grey = straight.mean(1, keepdim=True)
+    straight = (grey + (straight - grey) * saturation).clamp(1e-4, 1.0)
+    return (straight.pow(gamma) * gain).clamp(0.0, 1.0) * alpha
 
 
 def mirror_camera(camera: Camera) -> Camera:

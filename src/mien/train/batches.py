@@ -1,6 +1,6 @@
 """From frames in memory to a training batch: pairs of one take, cropped, masked, augmented.
 
-Axis legend: B batch, F frames, K takes, H W pixels.
+Axis legend: B sources, T = 2B targets, F frames, K takes, H W pixels.
 """
 
 from __future__ import annotations
@@ -8,28 +8,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mien.data.shards import Frames
+from mien.model import instantiate
+from mien.model.motion import eye_signals
 from mien.structures import Camera, TensorRecord
 from mien.train import augment
+from mien.train.reader import face_centre
 
 
 @dataclass(frozen=True)
 class Batch(TensorRecord):
     """Source portraits and what they should look like when driven.
 
+    Each source has two targets, so that encoding, the dearest part of a step, is paid once for
+    both: target b is seen whole, target B + b through a window on the face at full resolution.
+
     Args:
         source, source_alpha: (B, 3|1, S, S) premultiplied portraits.
         source_camera: (B,) their cameras.
         source_landmarks: (B, 478, 3) canonical.
-        target, target_alpha: (B, 3|1, V, V) the view to match.
-        target_camera: (B,) cameras of the views, crops included.
-        target_landmarks: (B, 478, 3) canonical, the driver's own.
-        driver_landmarks: (B, 478, 3) the same expression as if a stranger made it.
-        driver_image: (B, 3, S, S) the whole target frame, for the image motion encoder.
-        known: (B, 1, V, V) 1 where the target frame holds a picture.
+        target, target_alpha: (T, 3|1, V, V) the views to match.
+        target_camera: (T,) cameras of the views, crops included.
+        target_landmarks: (T, 478, 3) canonical, the driver's own.
+        driver_landmarks: (T, 478, 3) the same expression as if a stranger made it.
+        driver_image: (T, 3, S, S) the whole target frames, for the image motion encoder.
+        known: (T, 1, V, V) 1 where the target frame holds a picture.
     """
 
     source: Tensor
@@ -45,37 +50,54 @@ class Batch(TensorRecord):
     known: Tensor
 
 
-# Landmarks of the lips, lids, irises and brows: what expressions move.
-EXPRESSIVE = [13, 14, 61, 291, 17, 0, 159, 145, 386, 374, 468, 473, 105, 334, 55, 285, 152]
+# Landmarks of the lips, chin and brows: what expressions move, eyes apart.
+EXPRESSIVE = [13, 14, 61, 291, 17, 0, 105, 334, 55, 285, 152]
+
+WINDOW_JITTER = 0.05
+"""How far a window's middle strays from the face's, in units of image size."""
+
+SYNTHETIC = "synth-"
+"""How the names of people begin who were rendered (see `synth.dataset`)."""
+
+
+def expression(landmarks: Tensor) -> Tensor:
+    """(F, 39) what makes frames (F, 478, 3) differ, in units in which a visible change is 1."""
+    points = landmarks[:, EXPRESSIVE].flatten(1) / 0.01
+    return torch.cat([points, eye_signals(landmarks) / 0.06], 1)
 
 
 class PairSampler:
-    """Draws pairs of frames of one take; takes of one frame (stills) pair with themselves.
+    """Draws a source and two targets of one take; takes of one frame pair with themselves.
 
     Args:
         frames: the set; its tensors stay where they are.
         stills: share of a batch drawn from takes with fewer than `MOVING` frames. The mean face
             of a take counts as its person's from `STEADY` frames on.
+        synthetic: share drawn from rendered people, where there are any.
         partner: (478,) left–right twin of each landmark.
     """
 
     MOVING = 4
     STEADY = 16
 
-    def __init__(self, frames: Frames, stills: float, partner: Tensor) -> None:
+    def __init__(self, frames: Frames, stills: float, synthetic: float, partner: Tensor) -> None:
         self.frames = frames
         self.partner = partner.to(frames.pixels.device)
         take = frames.take.cpu()
         self._order = torch.argsort(take, stable=True)
         self._counts = counts = torch.bincount(take, minlength=len(frames.takes))
         self._first = counts.cumsum(0) - counts
+        rendered = torch.tensor([person.startswith(SYNTHETIC) for person in frames.people])
         moving = counts >= self.MOVING
-        self._moving = torch.nonzero(moving)[:, 0]
-        self._still = torch.nonzero(~moving & (counts > 0))[:, 0]
-        self._stills = stills if len(self._still) else 0.0
-        if not len(self._moving):
-            self._stills = 1.0
-        self._signals = frames.landmarks[:, EXPRESSIVE].flatten(1).cpu()
+        shares = (
+            (~rendered & moving, 1.0 - stills - synthetic),
+            (~rendered & ~moving & (counts > 0), stills),
+            (rendered & (counts > 0), synthetic),
+        )
+        pools = [(torch.nonzero(mask)[:, 0], share) for mask, share in shares if mask.any()]
+        self._pools = [pool for pool, _ in pools]
+        self._shares = torch.tensor([share for _, share in pools])
+        self._signals = expression(frames.landmarks).cpu()
         self._mean_row, self.take_means = self._means(frames, take)
 
     def _means(self, frames: Frames, take: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,48 +111,56 @@ class PairSampler:
         return row.to(frames.landmarks.device), table.to(frames.landmarks.device)
 
     def indices(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """(source, target) frame numbers, each (count,)."""
-        still = torch.rand(count, generator=generator) < self._stills
-        draws = torch.rand(4, count, generator=generator)
+        """Frame numbers of sources (count,) and targets (2 · count,)."""
+        pools = torch.multinomial(self._shares, count, replacement=True, generator=generator)
+        draws = torch.rand(6, count, generator=generator)
         take = torch.empty(count, dtype=torch.long)
-        for pool, mask in ((self._still, still), (self._moving, ~still)):
-            if len(pool):
-                take[mask] = pool[(draws[0, mask] * len(pool)).long()]
+        for number, pool in enumerate(self._pools):
+            mask = pools == number
+            take[mask] = pool[(draws[0, mask] * len(pool)).long()]
         offset, length = self._first[take], self._counts[take]
-        source, one, other = (self._order[offset + (draw * length).long()] for draw in draws[1:])
+        source, *others = (self._order[offset + (draw * length).long()] for draw in draws[1:])
         # Of two candidates the one whose face differs more: talking heads mostly repeat themselves.
         own = self._signals[source]
-        near, far = ((self._signals[rows] - own).norm(dim=1) for rows in (one, other))
-        return source, torch.where(near > far, one, other)
+        near = [(self._signals[rows] - own).norm(dim=1) for rows in others]
+        whole = torch.where(near[0] > near[1], others[0], others[1])
+        window = torch.where(near[2] > near[3], others[2], others[3])
+        return source, torch.cat([whole, window])
 
     def draw(self, count: int, view: int, generator: torch.Generator) -> Batch:
-        """A batch of `count` pairs with targets of `view`² pixels.
+        """A batch of `count` sources, each with two targets of `view`² pixels.
 
         Index draws come from `generator` (on the CPU), augmentation from torch's own state: seed
         both from the step to make runs repeatable.
         """
-        rows = torch.stack(self.indices(count, generator)).to(self.frames.pixels.device)
-        mirrored = torch.rand(count, generator=generator) < 0.5
-        zoomed = bool(torch.rand((), generator=generator) < 0.5)
-        source, target = (self._read(r, mirrored.to(r.device)) for r in rows)
-        pictures = augment.recolour([source.pixels, target.pixels], [source.alpha, target.alpha])
-        crop, camera = _window(
-            torch.cat([pictures[1], target.alpha, target.known], 1), target.camera, view, zoomed
-        )
+        device = self.frames.pixels.device
+        rows = torch.cat(self.indices(count, generator)).to(device)
+        mirrored = (torch.rand(count, generator=generator) < 0.5).to(device).repeat(3)
+        read = self._read(rows, mirrored)
+        pictures = augment.recolour(read.pixels, read.alpha, count)
+        layers = torch.cat([pictures, read.alpha, read.known], 1)
+        whole, window = slice(count, 2 * count), slice(2 * count, None)
+        face = face_centre(read.camera[window], read.landmarks[window])
+        seen, near = _window(layers[window], read.camera[window], face, view)
+        views = torch.cat([instantiate.resize(layers[whole], view), seen])
+        target = read[count:]
         return Batch(
-            source=pictures[0],
-            source_alpha=source.alpha,
-            source_camera=source.camera,
-            source_landmarks=source.landmarks,
-            target=crop[:, :3] * crop[:, 4:],
-            target_alpha=crop[:, 3:4],
-            target_camera=camera,
+            source=pictures[:count],
+            source_alpha=read.alpha[:count],
+            source_camera=read.camera[:count],
+            source_landmarks=read.landmarks[:count],
+            target=views[:, :3] * views[:, 4:],
+            target_alpha=views[:, 3:4],
+            target_camera=Camera(
+                torch.cat([read.camera[whole].world_from_cam, near.world_from_cam]),
+                torch.cat([read.camera[whole].intrinsics, near.intrinsics]),
+            ),
             target_landmarks=target.landmarks,
             driver_landmarks=augment.foreign_face(
                 target.landmarks, self.take_means, self._mean_row[target.take]
             ),
-            driver_image=pictures[1],
-            known=crop[:, 4:],
+            driver_image=pictures[count:],
+            known=views[:, 4:],
         )
 
     def _read(self, rows: Tensor, mirrored: Tensor) -> _Read:
@@ -180,17 +210,23 @@ def inside_mask(corners: Tensor, side: int) -> Tensor:
     return inside[:, None].float()
 
 
-def _window(pictures: Tensor, camera: Camera, view: int, zoomed: bool) -> tuple[Tensor, Camera]:
-    """The whole frame shrunk to `view`², or a window of `view`² of its own pixels on the face."""
+def _window(pictures: Tensor, camera: Camera, face: Tensor, view: int) -> tuple[Tensor, Camera]:
+    """Windows of `view`² of the frames' own pixels, on the face; small frames stay whole.
+
+    Args:
+        pictures: (B, C, S, S) frames.
+        camera: (B,) theirs.
+        face: (B, 2) the middle of the face, in units of image size.
+        view: side of the windows in pixels.
+    """
     b, _, side, _ = pictures.shape
-    if not zoomed or side <= view:
-        return F.interpolate(pictures, size=(view, view), mode="area"), camera
-    middle = (side - view) // 2
-    reach = max(1, round(0.1 * side))
-    corner = middle + torch.randint(-reach, reach + 1, (b, 2)).clamp(-middle, side - view - middle)
-    crops = [
-        picture[:, int(top) : int(top) + view, int(left) : int(left) + view]
-        for picture, (left, top) in zip(pictures, corner, strict=True)
-    ]
-    centre = (corner.to(pictures.device, torch.float32) + view / 2) / side
-    return torch.stack(crops), camera.zoomed(centre, side / view)
+    if side <= view:
+        return instantiate.resize(pictures, view), camera
+    jitter = augment.uniform((b, 2), -WINDOW_JITTER, WINDOW_JITTER, pictures)
+    corner = ((face + jitter) * side - view / 2).round().long().clamp(0, side - view)
+    ticks = torch.arange(view, device=pictures.device)
+    columns, rows = (corner[:, axis, None] + ticks for axis in (0, 1))
+    batch = torch.arange(b, device=pictures.device)[:, None, None]
+    windows = pictures[batch, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    centre = (corner + view / 2) / side
+    return windows.contiguous(), camera.zoomed(centre, side / view)

@@ -11,18 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Landmarks whose mean is the middle of a region that matters, and the region's radius in
-# canonical units. Loss there counts `1 + REGION_WEIGHT` times at the middle.
+# Landmarks whose mean is the middle of a region that matters, the region's radius in canonical
+# units, and how much more loss counts at its middle.
 REGIONS = (
-    ((13, 14, 78, 308), 0.055),
-    ((33, 133, 159, 145), 0.030),
-    ((263, 362, 386, 374), 0.030),
+    ((13, 14, 78, 308), 0.055, 6.0),
+    ((33, 133, 159, 145), 0.028, 10.0),
+    ((263, 362, 386, 374), 0.028, 10.0),
+    ((105, 66, 107), 0.030, 4.0),
+    ((334, 296, 336), 0.030, 4.0),
 )
-REGION_WEIGHT = 6.0
 
 
 def region_weights(points: Tensor, radius_scale: Tensor, side: int) -> Tensor:
-    """Weight maps that rise to 7 on the mouth and the eyes.
+    """Weight maps that rise on the mouth, the eyes and the brows.
 
     Args:
         points: (B, 478, 2) projected landmarks in units of image size.
@@ -34,13 +35,13 @@ def region_weights(points: Tensor, radius_scale: Tensor, side: int) -> Tensor:
     """
     ticks = (torch.arange(side, device=points.device) + 0.5) / side
     weights = torch.ones(points.shape[0], 1, side, side, device=points.device)
-    for indices, radius in REGIONS:
+    for indices, radius, emphasis in REGIONS:
         centre = points[:, list(indices)].mean(1)
         sigma = radius * radius_scale
         dx = (ticks[None, :] - centre[:, :1]) / sigma[:, None]
         dy = (ticks[None, :] - centre[:, 1:]) / sigma[:, None]
         falloff = torch.exp(-0.5 * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2))
-        weights = weights + REGION_WEIGHT * falloff[:, None]
+        weights = weights + emphasis * falloff[:, None]
     return weights
 
 
@@ -79,6 +80,31 @@ def dissimilarity(a: Tensor, b: Tensor, weights: Tensor, scales: int = 3) -> Ten
 def weighted_mean(error: Tensor, weights: Tensor) -> Tensor:
     """Mean of (B, C, H, W) errors under (B, 1, H, W) weights, a scalar."""
     return (error * weights).sum() / (weights.sum() * error.shape[1]).clamp_min(1e-6)
+
+
+def compare(
+    picture: Tensor,
+    alpha: Tensor,
+    target: Tensor,
+    target_alpha: Tensor,
+    known: Tensor,
+    *,
+    regions: Tensor,
+) -> dict[str, Tensor]:
+    """How renders differ from true views.
+
+    Args:
+        picture, target: (B, 3, V, V).
+        alpha, target_alpha: (B, 1, V, V).
+        known: (B, 1, V, V) 1 where the truth is known.
+        regions: (B, 1, V, V) weights of `region_weights`.
+    """
+    weights = regions * known
+    return {
+        "l1": weighted_mean((picture - target).abs(), weights),
+        "ssim": dissimilarity(picture, target, weights),
+        "alpha": weighted_mean((alpha - target_alpha).abs(), known),
+    }
 
 
 class Discriminator(nn.Module):

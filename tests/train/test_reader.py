@@ -1,0 +1,55 @@
+"""The reader of expressions."""
+
+import torch
+
+from mien.model.motion import LandmarkMotion
+from mien.structures import LANDMARKS, Camera
+from mien.train.reader import FACE, SIDE, Reader, face_centre, face_crop, signal_table
+
+
+def test_weights_of_the_signals_sum_to_one_and_columns_are_signals() -> None:
+    columns, weights = signal_table()
+    assert len(columns) == len(set(columns)) == len(weights)
+    assert abs(sum(weights) - 1.0) < 1e-6
+    assert max(columns) < 3 * LANDMARKS + 6
+
+
+def test_the_crop_shows_the_face_where_the_camera_says() -> None:
+    camera = Camera.orbit(torch.tensor([0.3]))
+    landmarks = torch.zeros(1, LANDMARKS, 3)
+    landmarks[:, :, 0] = 0.05
+    centre = face_centre(camera, landmarks)[0]
+    side = 128
+    row, column = int(centre[1] * side), int(centre[0] * side)
+    picture = torch.zeros(1, 3, side, side)
+    picture[:, :, row - 1 : row + 2, column - 1 : column + 2] = 1.0
+    crop = face_crop(picture, camera, landmarks)
+    assert crop.shape == (1, 3, SIDE, SIDE)
+    brightest = divmod(int(crop[0, 0].argmax()), SIDE)
+    assert abs(brightest[0] - SIDE / 2) < 5
+    assert abs(brightest[1] - SIDE / 2) < 5
+
+
+def test_a_reader_learns_what_it_is_shown() -> None:
+    """Brightness of the crop stands for an opening mouth; a few steps must find that."""
+    torch.manual_seed(0)
+    landmarks = 0.1 * torch.randn(1, LANDMARKS, 3).repeat(8, 1, 1)
+    landmarks[:, 14, 1] += torch.linspace(-0.02, 0.02, 8)
+    motion = LandmarkMotion(4)
+    motion.fit_statistics(landmarks)
+    reader = Reader(8)
+    truth = reader.truth(landmarks, motion)
+    faces = torch.linspace(0, 1, 8)[:, None, None, None].expand(8, 3, SIDE, SIDE)
+    optimiser = torch.optim.Adam(reader.parameters(), 3e-3)
+    errors = []
+    for _ in range(25):
+        error = reader.error(reader(faces)[0], truth)
+        optimiser.zero_grad()
+        error.backward()
+        optimiser.step()
+        errors.append(error.item())
+    assert errors[-1] < 0.3 * errors[0]
+
+
+def test_face_points_exist() -> None:
+    assert max(FACE) < LANDMARKS
