@@ -4,7 +4,7 @@ import torch
 
 from mien.model.motion import LandmarkMotion
 from mien.structures import LANDMARKS, Camera
-from mien.train.reader import FACE, SIDE, Reader, face_centre, face_crop, signal_table
+from mien.train.reader import FACE, SIDE, Reader, face_camera, face_centre, face_crop, signal_table
 
 
 def test_weights_of_the_signals_sum_to_one_and_columns_are_signals() -> None:
@@ -25,6 +25,8 @@ def test_the_crop_shows_the_face_where_the_camera_says() -> None:
     picture[:, :, row - 1 : row + 2, column - 1 : column + 2] = 1.0
     crop = face_crop(picture, camera, landmarks)
     assert crop.shape == (1, 3, SIDE, SIDE)
+    seen = face_camera(camera, landmarks).project(landmarks)
+    torch.testing.assert_close(seen, torch.full_like(seen, 0.5))
     brightest = divmod(int(crop[0, 0].argmax()), SIDE)
     assert abs(brightest[0] - SIDE / 2) < 5
     assert abs(brightest[1] - SIDE / 2) < 5

@@ -25,9 +25,10 @@ from torch.nn.parallel import DistributedDataParallel
 from mien.data.shards import Frames
 from mien.model.network import Network
 from mien.render import Backend, splat
+from mien.structures import Avatar
 from mien.train import checkpoint, losses
 from mien.train.batches import Batch, PairSampler
-from mien.train.reader import Reader, face_crop
+from mien.train.reader import SIDE, Reader, face_camera, face_crop
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class Animate(nn.Module):
             regions=_regions(batch),
         )
         terms |= self._read(batch, picture, precision)
+        terms["stranger"] = self._strangers(batch, avatar, plain, precision)
         terms["residual"] = delta.float().pow(2).mean()
         latent = plain.detach().float()
         error = (seen.float() - latent).pow(2).mean()
@@ -127,23 +129,48 @@ class Animate(nn.Module):
         return terms, picture
 
     def _read(self, batch: Batch, picture: Tensor, precision: torch.dtype) -> dict[str, Tensor]:
-        """The reader's own error on true views, and what it sees differ in the renders.
-
-        A render must not teach the reader: its weights stand still while it reads one.
-        """
+        """The reader's own error on true views, and what it sees differ in the renders."""
         reader, camera, landmarks = self.reader, batch.target_camera, batch.target_landmarks
         with torch.autocast(picture.device.type, precision, enabled=precision != torch.float32):
             truth, true_features = reader(face_crop(batch.target, camera, landmarks))
-            frozen = {name: value.detach() for name, value in reader.state_dict().items()}
-            said, features = functional_call(
-                reader, frozen, (face_crop(picture, camera, landmarks),)
-            )
+            said, features = self._frozen_reader(face_crop(picture, camera, landmarks))
         labels = reader.truth(landmarks, self.network.motion)
         return {
             "reader": reader.error(truth, labels),
             "reading": reader.error(said, truth.detach()),
             "reader_features": losses.feature_distance(true_features, features),
         }
+
+    def _strangers(
+        self, batch: Batch, avatar: Avatar, latents: Tensor, precision: torch.dtype
+    ) -> Tensor:
+        """What moves between two frames of a driver must move as far on somebody else.
+
+        Nobody knows how the stranger would have looked, but a change needs no knowledge of the
+        face it starts from. Half of the avatars, from their photos' own view, are driven by both
+        targets of the other half.
+        """
+        count = len(batch.source)
+        half = max(1, count // 2)
+        drivers = torch.arange(count - half, count, device=latents.device)
+        camera = face_camera(batch.source_camera[:half], batch.source_landmarks[:half])
+        pairs = torch.cat([drivers, count + drivers])
+        with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
+            strangers = avatar.map(lambda part: torch.cat([part[:half], part[:half]]))
+            gaussians, _ = self.network.animate(strangers, latents[pairs])
+        twice = camera.map(lambda part: torch.cat([part, part]))
+        picture = splat(gaussians, twice, (SIDE, SIDE), backend=self.backend).image
+        with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
+            said, _ = self._frozen_reader(picture)
+        labels = self.reader.truth(batch.target_landmarks[pairs], self.network.motion)
+        first, second = said.float().chunk(2)
+        before, after = labels.chunk(2)
+        return self.reader.error(second - first, after - before)
+
+    def _frozen_reader(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The reader on renders: they must not teach it, so its weights stand still."""
+        frozen = {name: value.detach() for name, value in self.reader.state_dict().items()}
+        return functional_call(self.reader, frozen, (faces,))
 
 
 def _regions(batch: Batch) -> Tensor:
@@ -163,10 +190,11 @@ WEIGHTS = {
     "reader": 0.3,
     "reading": 0.3,
     "reader_features": 0.05,
+    "stranger": 0.1,
 }
 """Weights of the loss terms; docs/training.md says why."""
 
-READ_OFF_RENDERS = ("reading", "reader_features")
+READ_OFF_RENDERS = ("reading", "reader_features", "stranger")
 """Terms that wait until the reader can read."""
 
 

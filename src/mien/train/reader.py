@@ -117,6 +117,13 @@ def face_centre(camera: Camera, landmarks: Tensor) -> Tensor:
     return camera.project(landmarks[:, list(FACE)]).mean(1)
 
 
+def face_camera(camera: Camera, landmarks: Tensor) -> Camera:
+    """(B,) cameras that see the face of landmarks (B, 478, 3) alone, from where `camera` stands."""
+    distance = camera.world_from_cam[:, :3, 3].norm(dim=-1)
+    radius = FACE_RADIUS * camera.intrinsics[:, 0, 0] / distance
+    return camera.zoomed(face_centre(camera, landmarks), 0.5 / radius)
+
+
 def face_crop(picture: Tensor, camera: Camera, landmarks: Tensor) -> Tensor:
     """The face in views (B, 3, V, V), as (B, 3, 192, 192); black beyond the view.
 

@@ -28,7 +28,8 @@ class Train:
     """Train a network on prepared shards; goes on from OUT/state.safetensors if it is there.
 
     Args:
-        data: folder of shards (see `mien prepare`): train-*.tar, and heldout-*.tar for the sheets.
+        data: folder of shards: train-*.tar and heldout-*.tar (for the sheets) of `mien prepare`,
+            synth-*.tar of `mien synth`.
         out: folder for state, weights, logs and sheets.
         animate: how to train.
         start: weights to start from rather than from scratch.
@@ -57,7 +58,7 @@ def run(command: Train, config: NetworkConfig) -> None:
     if world > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        frames = _load(command.data, "train", command.threads).to(device)
+        frames = _load(command.data, "train", "synth", threads=command.threads).to(device)
         command.out.mkdir(parents=True, exist_ok=True)
         report = _Reporter(command, config) if rank == 0 else None
         state = command.out / "state.safetensors"
@@ -89,10 +90,10 @@ def _device() -> torch.device:
     return torch.device("cpu")
 
 
-def _load(folder: Path, name: str, threads: int) -> Frames:
-    paths = sorted(folder.glob(f"{name}-*.tar"))
+def _load(folder: Path, *names: str, threads: int) -> Frames:
+    paths = sorted(path for name in names for path in folder.glob(f"{name}-*.tar"))
     if not paths:
-        raise MienError(f"No {name}-*.tar in {folder}; make shards with `mien prepare` first.")
+        raise MienError(f"No {names[0]}-*.tar in {folder}; make shards with `mien prepare` first.")
     return load_frames(paths, threads)
 
 
@@ -122,7 +123,7 @@ class _Reporter:
             licence=self.command.licence,
         )
         backend, side = self.command.animate.backend, self.command.animate.view
-        people = _load(self.command.data, "heldout", self.command.threads).to(device)
+        people = _load(self.command.data, "heldout", threads=self.command.threads).to(device)
         figures, picture = sheets.self_reenactment(network, people, SHEET_GRID, side, backend)
         self(run, figures)
         self._picture("self", picture, run.step)
