@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
+from mien.model.matching import motion_weights
 from mien.model.network import Network
 from mien.preprocess.pose import canonical
 from mien.structures import Camera, Motion
@@ -113,14 +114,17 @@ def take(network: Network) -> Motion:
     """The whole score as a driving take."""
     times = np.arange(round(SECONDS * FPS)) / FPS
     controls = score(times)
+    faces = torch.from_numpy(landmarks(controls))
     with torch.no_grad():
-        latents = network.motion(torch.from_numpy(landmarks(controls)))
+        latents = network.motion(faces)
     return Motion(
         latents=latents,
         cam_from_head=cameras(controls).cam_from_world,
         times=torch.from_numpy(times),
         fps=FPS,
         preset=network.config.preset,
+        landmarks=faces,
+        weights=motion_weights(network),
     )
 
 

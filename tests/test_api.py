@@ -9,6 +9,7 @@ import torch
 
 import mien
 from mien.artifact import load_avatar, save_motion
+from mien.model.matching import motion_weights
 from mien.model.network import Network
 from mien.preprocess.photo import portrait
 from mien.presets import tiny
@@ -83,13 +84,27 @@ def test_a_head_comes_back_from_its_file(network, cut, tmp_path):
 
 
 def test_latents_of_other_weights_are_refused(network, tmp_path):
-    take = Motion(torch.zeros(1, 8), torch.eye(4)[None], torch.zeros(1).double(), 25.0, "tiny")
+    take = Motion(
+        latents=torch.zeros(1, 8),
+        cam_from_head=torch.eye(4)[None],
+        times=torch.zeros(1).double(),
+        fps=25.0,
+        preset="tiny",
+        weights=motion_weights(network),
+    )
     save_motion(tmp_path / "same.motion", take)
     assert len(mien.motion(tmp_path / "same.motion", network=network)) == 1
-    for name, other in (
-        ("preset", replace(take, preset="base")),
-        ("size", replace(take, latents=torch.zeros(1, 9))),
+    for name, other, said in (
+        ("preset", replace(take, preset="base"), "with the preset 'base'"),
+        ("weights", replace(take, weights="0" * 32), "with other weights"),
     ):
         save_motion(tmp_path / f"{name}.motion", other)
-        with pytest.raises(mien.MienError, match="was made with the preset"):
+        with pytest.raises(mien.MienError, match=f"{name}.motion was made {said}"):
             mien.motion(tmp_path / f"{name}.motion", network=network)
+
+
+def test_an_avatar_of_other_weights_is_refused(head, tmp_path):
+    head.save(tmp_path / "me.mien")
+    retrained = Network(tiny()).eval().requires_grad_(False)
+    with pytest.raises(mien.MienError, match="made with other weights; encode the photo again"):
+        mien.load(tmp_path / "me.mien", network=retrained)

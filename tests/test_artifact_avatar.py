@@ -46,6 +46,7 @@ def an_avatar(count: int = 500, *, anchored: bool = True, draw=torch.randn, **ch
         anchors=anchors if anchored else None,
         preset="base",
         provenance={"consent": "stated by the subject", "origin": "ein Foto ☺"},
+        weights="0123456789abcdef" * 2,
     )
     return dataclasses.replace(avatar, **changes)
 
@@ -189,7 +190,7 @@ def test_anchors_that_do_not_belong_are_not_written(tmp_path: Path) -> None:
         (lambda t, m: t["basis.codes"].zero_(), "basis.codes is damaged"),
         (lambda t, m: t.update({"basis.codes": t["basis.codes"][:-9].clone()}), "does not hold"),
         (lambda t, m: t.update({"basis.codes": t["basis.codes"].to(torch.int16)}), "sequence"),
-        (lambda t, m: m.update(gaussians="499"), "does not hold what 499"),
+        (lambda t, m: m.update(gaussians="499"), "does not hold the 47904 bytes"),
         (lambda t, m: m.update(gaussians="4000001"), "not between 0 and"),
         (lambda t, m: m.update(gaussians="nan"), "not between 0 and"),
         (lambda t, m: m.update(gaussians="many"), "no number"),
@@ -216,7 +217,7 @@ def test_a_wrong_file_is_refused_with_the_reason(saved: Path, change, words: str
 def test_a_compression_bomb_is_not_unpacked(saved: Path) -> None:
     bomb = torch.frombuffer(bytearray(zlib.compress(bytes(50_000_000))), dtype=torch.uint8)
     rewrite(saved, lambda tensors, _: tensors.update({"features.codes": bomb}))
-    with pytest.raises(MienError, match="does not hold what 500 Gaussians need"):
+    with pytest.raises(MienError, match="does not hold the 48000 bytes"):
         load_avatar(saved)
 
 

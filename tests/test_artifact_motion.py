@@ -16,6 +16,8 @@ from mien.artifact import load_motion, save_motion
 from mien.errors import MienError
 from mien.structures import Camera, Motion
 
+CODES = "landmarks.codes"
+
 
 def a_take(frames: int = 40, **changes) -> Motion:
     poses = torch.eye(4).repeat(frames, 1, 1)
@@ -29,6 +31,8 @@ def a_take(frames: int = 40, **changes) -> Motion:
         fps=29.97,
         preset="base",
         audio="/home/someone/private/clip.mp4",
+        landmarks=0.3 * torch.randn(478, 3) + 0.01 * torch.randn(frames, 478, 3),
+        weights="0123456789abcdef" * 2,
     )
     return dataclasses.replace(take, **changes)
 
@@ -51,6 +55,51 @@ def test_a_take_comes_back(tmp_path: Path) -> None:
     assert torch.equal(loaded.times, take.times)
     assert loaded.fps == 29.97
     assert loaded.preset == "base"
+    assert loaded.weights == take.weights
+    assert loaded.landmarks is not None
+    assert loaded.landmarks.dtype == torch.float32
+    torch.testing.assert_close(loaded.landmarks, take.landmarks, atol=0.5 / 8192 + 1e-7, rtol=0)
+
+
+def test_landmarks_as_far_as_16_bits_reach_come_back(tmp_path: Path) -> None:
+    """Differences between frames then wrap around."""
+    far = torch.tensor([-3.9, 3.9])[torch.arange(40) % 2][:, None, None].expand(40, 478, 3)
+    save_motion(tmp_path / "take.motion", a_take(landmarks=far))
+    loaded = load_motion(tmp_path / "take.motion").landmarks
+    torch.testing.assert_close(loaded, far, atol=1e-4, rtol=0)
+
+
+def test_a_take_without_landmarks_or_weights_comes_back(tmp_path: Path) -> None:
+    """As the first takes were, which the reader must still take."""
+    path = tmp_path / "take.motion"
+    save_motion(path, a_take(landmarks=None, weights=""))
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    del metadata["weights"]
+    save_file(load_file(path), path, metadata)
+    loaded = load_motion(path)
+    assert loaded.landmarks is None
+    assert loaded.weights == ""
+
+
+def test_a_minute_takes_little_more_than_a_megabyte(tmp_path: Path) -> None:
+    """A face that does as real ones: 0.0006 canonical units a frame, each landmark its own way."""
+    path = tmp_path / "take.motion"
+    faces = 0.1 * torch.randn(478, 3) + (0.0006 * torch.randn(1500, 478, 3)).cumsum(0)
+    poses = Camera.orbit(torch.zeros(1500)).cam_from_world
+    times = torch.arange(1500, dtype=torch.float64) / 25
+    latents = torch.randn(1500, 64)
+    save_motion(
+        path, a_take(1500, landmarks=faces, latents=latents, cam_from_head=poses, times=times)
+    )
+    assert path.stat().st_size < 1.6 * 2**20
+
+
+def test_a_take_too_long_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mien.artifact.motion.MAX_TRACKED", 39)
+    with pytest.raises(MienError, match="39 is the most; cut the video"):
+        save_motion(tmp_path / "take.motion", a_take())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_half_turn_comes_back(tmp_path: Path) -> None:
@@ -95,6 +144,10 @@ def test_of_the_sound_only_the_name_is_kept(
         {"fps": 0.0},
         {"fps": math.inf},
         {"preset": ""},
+        {"weights": "my own"},
+        {"landmarks": torch.randn(39, 478, 3)},
+        {"landmarks": torch.full((40, 478, 3), 4.1)},
+        {"landmarks": torch.full((40, 478, 3), torch.nan)},
     ],
 )
 def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, changes: dict) -> None:
@@ -126,6 +179,10 @@ def test_an_empty_take_is_not_written(tmp_path: Path) -> None:
         (lambda t, m: m.update(audio=".."), "sound file is malformed"),
         (lambda t, m: m.update(audio="a\0b"), "sound file is malformed"),
         (lambda t, m: m.update(preset="a b"), "preset is malformed"),
+        (lambda t, m: m.update(weights="../x"), "fingerprint of its weights is malformed"),
+        (lambda t, m: t.update({CODES: t[CODES][:-9].clone()}), "does not hold the 114720 bytes"),
+        (lambda t, m: t[CODES].zero_(), "landmarks.codes is damaged"),
+        (lambda t, m: t.update({CODES: t[CODES].float()}), "no sequence of bytes"),
         (lambda t, m: m.update(schema="7"), "newer version of Mien"),
         (lambda t, m: m.update(format="mien.avatar"), "it is a 'mien.avatar' file"),
     ],

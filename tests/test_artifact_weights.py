@@ -93,6 +93,15 @@ def test_a_parameter_may_be_called_scale(tmp_path: Path) -> None:
     assert read_weights(tmp_path / "file").state.keys() == state.keys()
 
 
+def test_exact_weights_come_back_to_the_last_bit(tmp_path: Path) -> None:
+    state = a_network().state_dict() | {"huge": torch.tensor([1e30])}
+    write_weights(tmp_path / "file", state, **LABELS, exact=True)
+    again = read_weights(tmp_path / "file").state
+    assert all(torch.equal(again[name], value) for name, value in state.items())
+    with pytest.raises(ValueError, match="both as bytes and exactly"):
+        write_weights(tmp_path / "file", state, **LABELS, exact=True, int8=True)
+
+
 def test_missing_weights_say_how_to_get_them(tmp_path: Path) -> None:
     with pytest.raises(MienError, match=r"does not exist.*pip install --force-reinstall mien"):
         read_weights(tmp_path / "base.safetensors")
@@ -102,7 +111,7 @@ def test_missing_weights_say_how_to_get_them(tmp_path: Path) -> None:
     ("change", "words"),
     [
         (lambda t, m: t.pop("0.weight.scale"), "without a scale"),
-        (lambda t, m: t.update({"0.weight": t["0.weight"].float()}), "float32 without a scale"),
+        (lambda t, m: t.update({"0.weight": t["0.weight"].double()}), "float64 without a scale"),
         (lambda t, m: t.update({"0.weight.scale": torch.ones(16)}), "float32, where"),
         (lambda t, m: t.update({"0.weight.scale": torch.ones(15).half()}), r"shape \[15\]"),
         (lambda t, m: t["0.weight.scale"].fill_(torch.inf), "not finite"),

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from mien import artifact, pipeline, presets
 from mien.errors import MienError
+from mien.model.matching import check_avatar, matched
 from mien.model.network import Network
 from mien.preprocess.photo import portrait
-from mien.preprocess.take import track
 from mien.preprocess.video import Video
 from mien.render import splat
 from mien.structures import Avatar, Camera, Gaussians, Motion, Portrait, Rendered
@@ -40,10 +40,12 @@ class Posed:
     Args:
         gaussians: of one frame, canonical.
         intrinsics: (3, 3) the framing that the avatar was made in.
+        antialiased: how they are meant to be drawn (see `render.splat`).
     """
 
     gaussians: Gaussians
     intrinsics: Tensor
+    antialiased: bool = False
 
     def render(self, camera: Camera | None = None, size: int = 512) -> Rendered:
         """A picture over black.
@@ -54,7 +56,8 @@ class Posed:
         """
         if camera is None:
             camera = replace(Camera.orbit(), intrinsics=self.intrinsics)
-        return splat(self.gaussians, camera.to(self.intrinsics.device), (size, size))
+        camera = camera.to(self.intrinsics.device)
+        return splat(self.gaussians, camera, (size, size), antialiased=self.antialiased)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Head:
         own = self.avatar.source_latent
         latent = own if latent is None else latent.to(own.device)
         gaussians, _ = self.network.animate(self.avatar, latent)
-        return Posed(gaussians, self.avatar.intrinsics)
+        return Posed(gaussians, self.avatar.intrinsics, self.network.config.antialiased)
 
     def save(self, path: StrPath) -> None:
         """Write the avatar as a `.mien` file.
@@ -112,7 +115,7 @@ def encode(
     network = network or presets.load_network()
     if not isinstance(photo, Portrait):
         source = photo if isinstance(photo, np.ndarray) else Path(photo)
-        photo = portrait(source, face=face)
+        photo = portrait(source, fov=network.config.fov, face=face)
     avatar = pipeline.encode(network, photo, presets.DETAIL[detail])
     return Head(network, replace(avatar, provenance=dict(provenance or {})))
 
@@ -121,11 +124,11 @@ def load(path: StrPath, *, network: Network | None = None) -> Head:
     """A `.mien` file to a head that can be animated.
 
     Raises:
-        MienError: the file cannot be used, or is of another preset than the network.
+        MienError: the file cannot be used, or was made with another preset or other weights.
     """
     network = network or presets.load_network()
     avatar = artifact.load_avatar(path)
-    check_preset(path, avatar.preset, avatar.source_latent, network)
+    check_avatar(avatar, network, path)
     return Head(network, avatar.to(pipeline.device_of(network)))
 
 
@@ -143,30 +146,15 @@ def motion(
         face: which face of a video's first frame, 0 is the leftmost; None follows the largest.
 
     Raises:
-        MienError: the file cannot be used, is cut short, shows no face, or is of another preset.
+        MienError: the file cannot be used, is cut short, shows no face, or its latents are of
+            another preset or other weights and it keeps no landmarks.
     """
     network = network or presets.load_network()
     if Path(video).suffix == ".motion":
-        take = artifact.load_motion(video)
-        check_preset(video, take.preset, take.latents, network)
-        return take
+        return matched(artifact.load_motion(video), network, video)
     frames = Video(Path(video))
-    tracked = track(frames, frames.fps, face=face, name=str(video))
+    audio = str(video) if frames.has_audio else None
+    take = pipeline.motion(network, frames, frames.fps, face=face, name=str(video), audio=audio)
     if frames.damage:
         raise MienError(f"{frames.damage} Save or download the video again.")
-    return pipeline.motion(network, tracked, audio=str(video) if frames.has_audio else None)
-
-
-def check_preset(path: StrPath, preset: str, latent: Tensor, network: Network) -> None:
-    """Make sure that the latents (..., D) of a file are the network's.
-
-    Raises:
-        MienError: they belong to another preset.
-    """
-    config = network.config
-    if (preset, latent.shape[-1]) != (config.preset, config.latent):
-        raise MienError(
-            f"{path} was made with the preset '{preset}' ({latent.shape[-1]} numbers a latent), "
-            f"but the weights are of '{config.preset}' ({config.latent}); make it again with "
-            "these weights, or give the others with --weights."
-        )
+    return take

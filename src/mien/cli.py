@@ -18,10 +18,12 @@ from mien.errors import MienError
 COMMANDS = {
     "animate": "make a photo, or an avatar, move like a video, a take or a picture",
     "encode": "photo → avatar file (.mien); also many photos at once",
+    "bake": "avatar → a small linear one (.mien) for phones, browsers and slow computers",
     "motion": "video → driving take (.motion) that any avatar can perform",
     "export": "avatar → PLY or SPZ for splat viewers, a web page, or a turntable video",
     "view": "avatar → the browser: orbit, sliders, takes",
     "live": "a room: one browser drives an avatar, others watch",
+    "weights": "other people's published weights → a file for --weights",
     "doctor": "what this machine can do, and how to mend what it cannot",
     "prepare": "photos and clips → training shards",
     "synth": "synthetic heads → training shards",

@@ -10,17 +10,21 @@ Nothing is hidden: every step takes values and returns values, and networks are 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from mien.model.matching import avatar_weights, motion_weights
 from mien.model.network import Network, prune
-from mien.preprocess.take import Take
 from mien.render import Backend, splat
 from mien.structures import Avatar, Camera, Motion, Portrait, Rendered, rigid_inverse
+from mien.watching import portrait_latent, watch
+from mien.watermark import marked
 
 ORBIT_YAW = 0.5
 """Radians to either side that an orbiting camera swings."""
@@ -56,26 +60,59 @@ def encode(network: Network, portrait: Portrait, grid: int) -> Avatar:
     """
     portrait = portrait.to(device_of(network))
     batch = portrait.map(lambda t: t[None])
-    latent = network.motion(batch.landmarks)
+    latent = portrait_latent(network, portrait)[None]
     avatar = network.encode(batch.image, batch.alpha, batch.camera, latent, grid)
-    return prune(avatar[0], network.decoder)
+    return replace(prune(avatar[0], network.decoder), weights=avatar_weights(network))
 
 
 @torch.no_grad()
-def motion(network: Network, take: Take, audio: str | None = None) -> Motion:
-    """A tracked take to motion latents; `audio` is the file whose sound belongs to it, if any."""
-    landmarks = torch.from_numpy(take.landmarks).to(device_of(network))
+def motion(
+    network: Network,
+    frames: Iterable[tuple[float, NDArray[np.uint8]]],
+    fps: float,
+    *,
+    face: int | None = None,
+    name: str = "the video",
+    audio: str | None = None,
+) -> Motion:
+    """A driver's frames to a take that avatars of the network's preset can perform.
+
+    Args:
+        network: whose motion latents to make.
+        frames, fps, face, name: as for `preprocess.take.track`.
+        audio: the file whose sound belongs to the take, if any.
+
+    Raises:
+        MienError: no frame has a face, or there is no such face.
+    """
+    take, latents = watch(network, frames, fps, face=face, name=name)
     return Motion(
-        latents=network.motion(landmarks).cpu(),
+        latents=latents,
         cam_from_head=torch.from_numpy(take.cam_from_head),
         times=torch.from_numpy(take.times),
         fps=take.fps,
         preset=network.config.preset,
         audio=audio,
+        landmarks=torch.from_numpy(take.landmarks),
+        weights=motion_weights(network),
     )
 
 
-def directed(avatar: Avatar, take: Motion, direction: Direction) -> tuple[Tensor, Camera]:
+class Performer(Protocol):
+    """What a take asks of an avatar, of whatever kind, to be told: see `structures.Avatar`."""
+
+    @property
+    def source_latent(self) -> Tensor:
+        """(D,)."""
+        ...
+
+    @property
+    def intrinsics(self) -> Tensor:
+        """(3, 3)."""
+        ...
+
+
+def directed(avatar: Performer, take: Motion, direction: Direction) -> tuple[Tensor, Camera]:
     """What each frame of a take asks of an avatar.
 
     Returns:
@@ -111,7 +148,8 @@ def render(
 ) -> Rendered:
     """One frame: an avatar told `latent` (D,), seen by `camera`, `size`² pixels over black."""
     gaussians, _ = network.animate(avatar, latent)
-    return splat(gaussians, camera, (size, size), backend=backend)
+    antialiased = network.config.antialiased
+    return splat(gaussians, camera, (size, size), antialiased=antialiased, backend=backend)
 
 
 def play(
@@ -121,19 +159,33 @@ def play(
     direction: Direction,
     size: int,
     background: Tensor | None = None,
+    *,
+    see_through: bool = False,
 ) -> Iterator[Tensor]:
-    """The frames of a take played on an avatar, (size, size, 3) uint8 each, one by one.
+    """The frames of a take played on an avatar, (size, size, 3) uint8 each, one by one, marked as
+    synthetic (see `watermark`).
 
     Args:
         background: (3, size, size) or (3, 1, 1) in [0, 1]; black without.
+        see_through: without a background, (size, size, 4): colours not premultiplied, and alpha.
     """
     latents, cameras = directed(avatar, take, direction)
     for index in range(len(take)):
         frame = render(network, avatar, latents[index], cameras[index], size)
-        image = frame.image
-        if background is not None:
-            image = image + (1.0 - frame.alpha) * background.to(image.device)
-        yield (image.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).cpu()
+        yield finished(frame, background, see_through=see_through)
+
+
+def finished(
+    frame: Rendered, background: Tensor | None = None, *, see_through: bool = False
+) -> Tensor:
+    """A frame as it is shown, (H, W, 3 or 4) uint8 on the CPU; see `play`."""
+    image = frame.image
+    if see_through:
+        image = torch.cat([image / frame.alpha.clamp_min(1 / 255), frame.alpha])
+    elif background is not None:
+        image = image + (1.0 - frame.alpha) * background.to(image.device)
+    image = torch.cat([marked(image[:3]), image[3:]])
+    return (image.clamp(0, 1) * 255 + 0.5).to(torch.uint8).permute(1, 2, 0).cpu()
 
 
 def device_of(network: Network) -> torch.device:

@@ -10,6 +10,8 @@ import torch
 from mien.artifact import read_weights
 from mien.errors import MienError
 from mien.model.network import Network, NetworkConfig
+from mien.model.paper import PaperConfig, PaperNetwork
+from mien.structures import FOV_FFHQ
 
 DETAIL = {"fast": 96, "balanced": 160, "high": 256}
 """Grid side of the front layer for each level of detail: 12k, 32k and 82k Gaussians at most."""
@@ -32,7 +34,22 @@ def tiny() -> NetworkConfig:
     )
 
 
-PRESETS = {"base": base, "tiny": tiny}
+def paper() -> PaperConfig:
+    """The paper's network, *plane* instantiation: what the authors' newer checkpoint is for."""
+    return PaperConfig()
+
+
+def paper_ray() -> PaperConfig:
+    """The paper's network as in the paper: *ray* instantiation, FFHQ's framing, antialiased."""
+    return PaperConfig(preset="paper-ray", instantiation="ray", fov=FOV_FFHQ, antialiased=True)
+
+
+PRESETS = {"base": base, "tiny": tiny, "paper": paper, "paper-ray": paper_ray}
+
+
+def build(config: NetworkConfig) -> Network:
+    """The network of a configuration, untrained."""
+    return PaperNetwork(config) if isinstance(config, PaperConfig) else Network(config)
 
 
 def shipped_weights(preset: str = "base") -> Path:
@@ -58,9 +75,9 @@ def load_network(path: Path | None = None, device: torch.device | str = "cpu") -
             f"The weights {path} are for the preset '{preset}', which this version does not know "
             f"(it knows {known}); install a newer Mien."
         )
-    network = Network(PRESETS[preset]())
+    network = build(PRESETS[preset]())
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise MienError(
             f"The weights {path} do not fit the preset '{preset}': they were made by another "

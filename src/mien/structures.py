@@ -228,6 +228,9 @@ class Motion(TensorRecord):
         fps: nominal frames a second.
         preset: the preset whose latents these are.
         audio: path of the file whose sound belongs to the take, if any.
+        landmarks: (T, 478, 3) canonical landmarks the latents were made of, if they were; other
+            weights make their own latents of them (see `model.matching`).
+        weights: fingerprint of the motion encoder that made the latents; "" if not known.
     """
 
     latents: Tensor
@@ -236,6 +239,8 @@ class Motion(TensorRecord):
     fps: float
     preset: str
     audio: str | None = None
+    landmarks: Tensor | None = None
+    weights: str = ""
 
     def __len__(self) -> int:
         return self.latents.shape[0]
@@ -273,6 +278,7 @@ class Avatar(TensorRecord):
             decoder says everything.
         preset: name of the preset whose networks read this avatar.
         provenance: free text fields kept with the file (consent, origin, tool version).
+        weights: fingerprint of the networks that read it (see `model.matching`); "" if not known.
     """
 
     features: Tensor
@@ -282,6 +288,7 @@ class Avatar(TensorRecord):
     anchors: Anchors | None
     preset: str
     provenance: dict[str, str] = field(default_factory=dict)
+    weights: str = ""
 
 
 @dataclass(frozen=True)

@@ -166,6 +166,13 @@ def test_an_output_of_another_kind(refused, avatar, take, tmp_path):
     assert "must end in .mp4" in refused(*command)
 
 
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.jpg"])
+def test_a_container_without_transparency(name, refused, avatar, photo, tmp_path):
+    command = ("animate", avatar, "--driving", photo, "-o", tmp_path / name)
+    said = refused(*command, "--background", "transparent")
+    assert "cannot keep transparency; give a name that ends in .webm or .mov or .png" in said
+
+
 def test_an_output_over_its_input(refused, clip, avatar, tmp_path):
     path = tmp_path / "driving.mp4"
     shutil.copy(clip, path)
@@ -208,7 +215,7 @@ def another_preset(header, tensors):
         (a_newer_version, "newer version"),
         (a_missing_tensor, "lacks anchors.means"),
         (a_tensor_not_finite, "not finite"),
-        (a_size_that_lies, "does not hold what"),
+        (a_size_that_lies, "does not hold the"),
         (another_preset, "preset 'base'"),
     ],
 )
@@ -219,8 +226,28 @@ def test_an_avatar_that_is_not_sound(change, said, refused, avatar, weights, tmp
     assert said in refused("export", bad, "-o", folder / "me.ply", "--weights", weights)
 
 
-def test_a_take_of_another_preset(drive, take, tmp_path):
-    assert "preset 'base'" in drive(rewritten(take, tmp_path, another_preset))
+def other_weights(header, tensors):
+    header["weights"] = "0" * 32
+
+
+def test_an_avatar_of_other_weights(refused, avatar, take, weights, tmp_path):
+    bad = rewritten(avatar, tmp_path, other_weights)
+    folder = tmp_path / "results"
+    folder.mkdir()
+    command = ("animate", bad, "--driving", take, "-o", folder / "out.mp4", "--weights", weights)
+    assert "other weights; encode the photo again, or pass" in refused(*command)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(another_preset, "preset 'base'"), (other_weights, "other weights, and keeps nothing")],
+)
+def test_latents_that_these_weights_did_not_make(change, said, drive, take, tmp_path):
+    def without_landmarks(header, tensors):
+        del tensors["landmarks.codes"]
+        change(header, tensors)
+
+    assert said in drive(rewritten(take, tmp_path, without_landmarks))
 
 
 JOBS = {

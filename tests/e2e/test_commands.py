@@ -1,14 +1,18 @@
 """Every command on a real photo, through `main`: what a person does first."""
 
+from dataclasses import replace
+
 import av
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mien.artifact import load_avatar, load_motion, save_motion
+from mien.artifact import load_avatar, load_motion, save_motion, write_weights
+from mien.model.matching import motion_weights
+from mien.model.network import Network
 from mien.preprocess.video import SYNTHETIC, Video, write_video
-from mien.presets import DETAIL
+from mien.presets import DETAIL, load_network, tiny
 from mien.structures import Camera, Motion
 
 FPS = 25.0
@@ -55,6 +59,16 @@ def test_an_avatar_follows_a_take(mien, avatar, take, weights, tmp_path):
     assert frames_of(fixed).std(0).max() < 8
 
 
+def test_a_take_outlives_its_weights(mien, photo, take, tmp_path):
+    """Made anew from its landmarks, it plays as the video would."""
+    weights, output = tmp_path / "retrained.safetensors", tmp_path / "out.mp4"
+    torch.manual_seed(7)
+    write_weights(weights, Network(tiny()).state_dict(), preset="tiny", licence="CC0")
+    command = ("animate", photo, "--driving", take, "-o", output, "--detail", "fast")
+    assert mien(*command, "--weights", weights, *SMALL).code == 0
+    assert Video(output).frames == 8
+
+
 def test_a_variable_frame_rate_is_kept(mien, film, avatar, weights, tmp_path):
     driving, output = tmp_path / "vfr.mp4", tmp_path / "out.mp4"
     times = np.array([0, 0.04, 0.08, 0.2, 0.24, 0.4, 0.41, 0.6])
@@ -83,12 +97,14 @@ def test_a_picture_drives_a_video_for_a_swing(mien, avatar, photo, weights, tmp_
 
 
 @pytest.fixture
-def far_away(network, tmp_path):
+def far_away(weights, tmp_path):
     """A take of one frame that shows the head small, so that there is room around it."""
     path = tmp_path / "far.motion"
+    network = load_network(weights)
     latents = torch.zeros(1, network.config.latent)
     poses = Camera.orbit(radius=12.0).cam_from_world[None]
-    save_motion(path, Motion(latents, poses, torch.zeros(1).double(), FPS, "tiny"))
+    take = Motion(latents, poses, torch.zeros(1).double(), FPS, "tiny")
+    save_motion(path, replace(take, weights=motion_weights(network)))
     return path
 
 
@@ -100,6 +116,45 @@ def test_a_background_has_its_colour(name, expected, mien, avatar, far_away, wei
     command = ("animate", avatar, "--driving", far_away, "-o", output, "--background", name)
     assert mien(*command, "--weights", weights, *SMALL).code == 0
     np.testing.assert_allclose(frames_of(output)[0, 2, 2], expected, atol=3)
+
+
+def decoded_with_alpha(path):
+    """(H, W, 4) of the first frame; ffmpeg's own VP9 decoder leaves alpha out."""
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        if path.suffix == ".webm":
+            decoder = av.CodecContext.create("libvpx-vp9", "r")
+            frames = (f for packet in container.demux(stream) for f in decoder.decode(packet))
+        else:
+            frames = container.decode(stream)
+        return next(frames).to_ndarray(format="rgba")
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".mov"])
+def test_nothing_is_behind_a_head(suffix, mien, avatar, clip, take, weights, tmp_path):
+    plain, output = tmp_path / "plain.mp4", tmp_path / f"out{suffix}"
+    command = ("animate", avatar, "--driving", clip, "--weights", weights, *SMALL)
+    assert mien(*command, "-o", plain, "--background", "white").code == 0
+    assert mien(*command, "-o", output, "--background", "transparent").code == 0
+    frame, whole = decoded_with_alpha(output).astype(float), frames_of(plain)[0]
+    assert frame[..., 3].min() < 0.8 * frame[..., 3].max()
+    share = frame[..., 3:] / 255
+    laid = frame[..., :3] * share + 255 * (1 - share)
+    assert np.abs(laid - whole).mean() < 4
+    assert sound_seconds(output) == pytest.approx(sound_seconds(clip), abs=0.05)
+    with av.open(output) as container:
+        marks = {key.lower(): value for key, value in container.metadata.items()}
+    assert marks["comment"] == SYNTHETIC
+
+
+def test_nothing_is_behind_a_head_in_a_picture(mien, avatar, photo, weights, tmp_path):
+    output = tmp_path / "out.png"
+    command = ("animate", avatar, "--driving", photo, "-o", output, "--background", "transparent")
+    assert mien(*command, "--weights", weights, *SMALL).code == 0
+    with Image.open(output) as picture:
+        assert picture.mode == "RGBA"
+        low, high = picture.getchannel("A").getextrema()
+    assert low < 0.8 * high
 
 
 def test_the_original_background_is_the_photos(mien, photo, far_away, weights, tmp_path):
@@ -172,6 +227,19 @@ def test_motion_keeps_the_drivers_times_and_sound(clip, take):
     assert stored.audio == str(take.with_name(clip.name))
 
 
+def test_coefficients_go_out_and_come_back(mien, avatar, take, clip, weights, tmp_path):
+    table, again = tmp_path / "take.csv", tmp_path / "again.motion"
+    for source, output in ((take, table), (table, again)):
+        done = mien("motion", source, "-o", output, "--weights", weights)
+        assert done.code == 0
+        assert "8 frames" in done.out
+    first, second = load_motion(take), load_motion(again)
+    torch.testing.assert_close(first.cam_from_head, second.cam_from_head, atol=1e-3, rtol=0)
+    command = ("animate", avatar, "--driving", table, "-o", tmp_path / "out.mp4")
+    assert mien(*command, "--weights", weights, *SMALL).code == 0
+    assert Video(tmp_path / "out.mp4").frames == 8
+
+
 @pytest.mark.parametrize("suffix", [".ply", ".spz"])
 def test_export_for_splat_viewers(suffix, mien, avatar, weights, tmp_path):
     output = tmp_path / f"me{suffix}"
@@ -184,6 +252,16 @@ def test_export_a_turntable(mien, avatar, weights, tmp_path):
     command = ("export", avatar, "-o", output, "--weights", weights, "--size", 32)
     assert mien(*command).code == 0
     assert Video(output).frames == 150
+
+
+def test_doctor_knows_what_mien_made(mien, avatar, clip, take, weights, tmp_path):
+    output = tmp_path / "out.mp4"
+    command = ("animate", avatar, "--driving", take, "-o", output, "--weights", weights)
+    assert mien(*command, "--size", 256).code == 0
+    assert "watermark: Mien's" in mien("doctor", output).out
+    assert "watermark: none found" in mien("doctor", clip).out
+    assert "consent: not stated" in mien("doctor", avatar).out
+    assert "any weights can play it" in mien("doctor", take).out
 
 
 def test_doctor_is_content_with_weights(mien, weights):

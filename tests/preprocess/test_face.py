@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from mien.preprocess.face import (
     find_faces,
     turn_back,
 )
+from mien.preprocess.photo import read_photo
 from mien.preprocess.pose import HeadPose, rotation_from_angles
 from mien.structures import LANDMARKS
 
@@ -144,3 +147,31 @@ def test_the_tracker_says_when_the_face_is_gone_and_finds_it_again(front: np.nda
 def test_the_tracker_refuses_a_face_that_is_not_there(front: np.ndarray) -> None:
     with FaceTracker(face=3) as tracker, pytest.raises(MienError, match=r"no face 3 in the video"):
         tracker.track(front)
+
+
+def accident(seed: int) -> np.ndarray:
+    """Clouds of noise, of a size of their own."""
+    draw = np.random.default_rng(seed)
+    height, width = draw.integers(300, 700, 2)
+    clouds = cv2.GaussianBlur(draw.normal(size=(height, width)), (0, 0), draw.uniform(4, 20))
+    grey = (clouds - clouds.min()) / np.ptp(clouds) * 255
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
+
+
+def test_accidents_of_noise_are_no_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [accident(seed) for seed in (1, 6, 8)]
+    assert not any(find_faces(picture) for picture in pictures)
+    # One look alone would be fooled.
+    monkeypatch.setattr("mien.preprocess.face.look_again", lambda mesh, image, face: face)
+    assert any(find_faces(picture) for picture in pictures)
+
+
+def test_no_real_face_is_taken_for_an_accident(shared_data: Path) -> None:
+    folders = ("sources", "wild_colour", "congress", "studio")
+    photos = [
+        path
+        for folder in folders
+        for path in sorted(shared_data.glob(f"portraits/{folder}/*.jpg"))[::60]
+    ]
+    assert len(photos) > 15
+    assert all(find_faces(read_photo(path).image) for path in photos)

@@ -67,6 +67,19 @@ def test_memory_of_any_layout_and_type() -> None:
     assert same(splatter.render(odd, CAMERA, (30, 30)), plain)
 
 
+def test_what_each_gaussian_shows_adds_up_to_the_picture() -> None:
+    gaussians, size = scene(800), (70, 150)
+    splatter = CpuSplatter(threads=2)
+    pixels = splatter.shown(gaussians, CAMERA, size)
+    picture = splatter.render(gaussians, CAMERA, size)
+    torch.testing.assert_close(pixels.sum(), picture.alpha.sum(), rtol=1e-4, atol=0)
+    colored = picture.image.sum((1, 2))
+    torch.testing.assert_close(pixels @ gaussians.colors, colored, rtol=1e-3, atol=0)
+    hidden = gaussians.map(torch.clone)
+    hidden.means[::2, 2] = 50  # behind the camera
+    assert (splatter.shown(hidden, CAMERA, size)[::2] == 0).all()
+
+
 def test_depths_are_sorted_over_their_whole_range() -> None:
     keys = torch.cat([torch.rand(500) * 10.0 ** torch.randint(-2, 30, (500,)), torch.ones(20)])
     keys[::7] = torch.inf

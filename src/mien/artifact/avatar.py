@@ -17,8 +17,9 @@ Axis legend: N Gaussians, C = 48 channels, D latent, B bytes.
 | anchors.axes | float32 (3, 3) | |
 
 *ray* and *plane* avatars have no anchors. The header says the format, its schema, the preset, the
-number of Gaussians and the provenance, a JSON object of texts with at least `synthetic`, `consent`
-and `tool`.
+fingerprint of the weights that read it (`weights`; the first avatars lack it, and no network takes
+them), the number of Gaussians and the provenance, a JSON object of texts with at least `synthetic`,
+`consent` and `tool`.
 """
 
 from __future__ import annotations
@@ -26,13 +27,20 @@ from __future__ import annotations
 import json
 import math
 import os
-import zlib
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mien.artifact.safe import MAX_LENGTH, Format, SafeFile, read_safe, tool_version, write_safe
+from mien.artifact.safe import (
+    MAX_LENGTH,
+    Format,
+    SafeFile,
+    deflated,
+    read_safe,
+    tool_version,
+    write_safe,
+)
 from mien.structures import Anchors, Avatar, TensorRecord
 
 FORMAT = Format("mien.avatar", 1, "avatar", "encode the photo again with `mien encode`")
@@ -84,8 +92,9 @@ def save_avatar(path: str | os.PathLike[str], avatar: Avatar) -> None:
         tensors |= {f"anchors.{field}": value for field, value in anchors.items()}
     fields = {
         "preset": avatar.preset,
+        "weights": avatar.weights,
         "gaussians": str(count),
-        "provenance": _provenance_text(avatar.provenance),
+        "provenance": provenance_text(avatar.provenance),
     }
     write_safe(path, FORMAT, tensors, fields)
 
@@ -108,7 +117,8 @@ def load_avatar(path: str | os.PathLike[str]) -> Avatar:
         intrinsics=file.tensor("intrinsics", torch.float32, 3, 3),
         anchors=_unpack_anchors(file, count) if anchored else None,
         preset=file.preset(),
-        provenance=_provenance(file),
+        provenance=provenance_of(file),
+        weights=file.weights(),
     )
 
 
@@ -162,31 +172,14 @@ def _pack(values: Tensor) -> dict[str, Tensor]:
     codes = (centred / step).round().clamp(-LARGEST_CODE, LARGEST_CODE)
     words = (codes.T + 128).to(torch.int16).numpy().astype("<i2").view(np.uint16)
     planes = np.stack([words & 255, words >> 8]).astype(np.uint8)
-    deflate = zlib.compressobj(6, strategy=zlib.Z_RLE)
-    stream = deflate.compress(planes.tobytes()) + deflate.flush()
-    return {
-        "codes": torch.frombuffer(bytearray(stream), dtype=torch.uint8),
-        "step": step,
-        "offset": offset,
-    }
+    return {"codes": deflated(planes.tobytes()), "step": step, "offset": offset}
 
 
 def _unpack(file: SafeFile, name: str, count: int) -> Tensor:
     """The inverse of `_pack`: (N, C) float32."""
     step = file.tensor(f"{name}.step", torch.float32, CHANNELS)
     offset = file.tensor(f"{name}.offset", torch.float32, CHANNELS)
-    stored = file.tensors[f"{name}.codes"]
-    if stored.dtype != torch.uint8 or stored.ndim != 1:
-        raise file.refusal(f"{name}.codes is no sequence of bytes")
-    size = 2 * CHANNELS * count
-    inflate = zlib.decompressobj()
-    try:
-        # One byte above what is expected is enough to tell, and no bomb can go off.
-        planes = inflate.decompress(stored.numpy().tobytes(), size + 1)
-    except zlib.error as error:
-        raise file.refusal(f"{name}.codes is damaged") from error
-    if len(planes) != size or not inflate.eof:
-        raise file.refusal(f"{name}.codes does not hold what {count} Gaussians need")
+    planes = file.inflated(f"{name}.codes", 2 * CHANNELS * count)
     low, high = np.frombuffer(planes, np.uint8).reshape(2, CHANNELS, count)
     words = (high.astype(np.uint16) << 8 | low).view(np.int16)
     codes = torch.from_numpy(words).T.float() - 128
@@ -222,7 +215,12 @@ def _unpack_anchors(file: SafeFile, count: int) -> Anchors:
     )
 
 
-def _provenance_text(stated: dict[str, str]) -> str:
+def provenance_text(stated: dict[str, str]) -> str:
+    """Provenance as a header holds it, with what every file says filled in.
+
+    Raises:
+        ValueError: it is too long, or not all texts.
+    """
     fields = {"synthetic": "true", "consent": "not stated", "tool": tool_version()} | stated
     text = json.dumps(fields, sort_keys=True)
     if not all(isinstance(value, str) for value in fields.values()) or len(text) > MAX_TEXT:
@@ -230,7 +228,8 @@ def _provenance_text(stated: dict[str, str]) -> str:
     return text
 
 
-def _provenance(file: SafeFile) -> dict[str, str]:
+def provenance_of(file: SafeFile) -> dict[str, str]:
+    """The provenance in a file's header."""
     text = file.text("provenance")
     try:
         fields = json.loads(text) if len(text) <= MAX_TEXT else None

@@ -6,8 +6,10 @@ dtype and shape; what is missing, unknown, misshapen or not finite makes a `Mien
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -22,7 +24,7 @@ from mien.errors import MienError
 from mien.files import check_readable, write_bytes
 
 MAX_BYTES = 256 * 2**20
-"""No file of Mien's comes near this size; a larger one is refused unread."""
+"""No avatar or take comes near this size; a larger file is refused unread."""
 
 MAX_AXES = 8
 """No tensor of Mien's has more axes."""
@@ -32,6 +34,9 @@ MAX_LENGTH = 4_000_000
 
 PRESET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What the name of a preset looks like."""
+
+FINGERPRINT = re.compile(r"[0-9a-f]{32}|")
+"""What says which weights made a file (see `mien.model.matching`); empty if it is not known."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,14 @@ class Format:
         schema: the version that is written, and the newest that can be read.
         noun: what a person calls such a file.
         remedy: how to come by a sound one.
+        most: bytes that such a file may have.
     """
 
     name: str
     schema: int
     noun: str
     remedy: str
+    most: int = MAX_BYTES
 
 
 @dataclass(frozen=True)
@@ -113,6 +120,28 @@ class SafeFile:
             raise self.refusal(f"its field {name!r} is {value:g}, not between 0 and {most:g}")
         return value
 
+    def inflated(self, name: str, size: int) -> bytes:
+        """What a deflated tensor of bytes holds, which must be exactly `size` bytes."""
+        stored = self.tensors[name]
+        if stored.dtype != torch.uint8 or stored.ndim != 1:
+            raise self.refusal(f"{name} is no sequence of bytes")
+        inflate = zlib.decompressobj()
+        try:
+            # One byte above what is expected is enough to tell, and no bomb can go off.
+            content = inflate.decompress(stored.numpy().tobytes(), size + 1)
+        except zlib.error as error:
+            raise self.refusal(f"{name} is damaged") from error
+        if len(content) != size or not inflate.eof:
+            raise self.refusal(f"{name} does not hold the {size} bytes that belong there")
+        return content
+
+    def weights(self) -> str:
+        """The fingerprint of the weights that made the file; "" if it does not say."""
+        text = self.metadata.get("weights", "")
+        if not FINGERPRINT.fullmatch(text):
+            raise self.refusal("the fingerprint of its weights is malformed")
+        return text
+
     def preset(self) -> str:
         """The name of the preset the file belongs to."""
         name = self.text("preset")
@@ -130,8 +159,8 @@ def read_safe(path: str | os.PathLike[str], format: Format) -> SafeFile:
     """
     path = check_readable(path)
     size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise refusal(path, format, f"it is {size >> 20} MiB, and {MAX_BYTES >> 20} is the most")
+    if size > format.most:
+        raise refusal(path, format, f"it is {size >> 20} MiB, and {format.most >> 20} is the most")
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -139,7 +168,7 @@ def read_safe(path: str | os.PathLike[str], format: Format) -> SafeFile:
             tensors = {}
             for name in file.keys():  # noqa: SIM118 (it is no dict)
                 shape = file.get_slice(name).get_shape()
-                if len(shape) > MAX_AXES or not all(0 < size <= MAX_BYTES for size in shape):
+                if len(shape) > MAX_AXES or not all(0 < size <= format.most for size in shape):
                     raise refusal(path, format, f"the shape of {name[:64]!r} is absurd")
                 # A copy, for what is mapped would keep the file open.
                 tensors[name] = file.get_tensor(name).clone()
@@ -159,17 +188,26 @@ def write_safe(
 
     Raises:
         MienError: it cannot be written there (see `mien.files.atomic_output`).
-        ValueError: the name of the preset in `fields` is malformed, a tensor is empty, or the file
-            would be larger than `MAX_BYTES`.
+        ValueError: the preset's name or the weights' fingerprint in `fields` is malformed, a tensor
+            is empty, or the file would be larger than the format allows.
     """
     if not PRESET.fullmatch(fields["preset"]):
         raise ValueError(f"a preset cannot be named {fields['preset']!r}")
+    if not FINGERPRINT.fullmatch(fields.get("weights", "")):
+        raise ValueError(f"weights have no fingerprint like {fields['weights']!r}")
     header = {"format": format.name, "schema": str(format.schema), **fields}
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    content = save(stored, header)
-    if len(content) > MAX_BYTES or not all(value.numel() for value in stored.values()):
+    content = _ordered(save(stored, header))
+    if len(content) > format.most or not all(value.numel() for value in stored.values()):
         raise ValueError(f"{len(content)} bytes are too many, or a tensor is empty")
     write_bytes(path, content)
+
+
+def deflated(content: bytes) -> Tensor:
+    """Bytes as a deflated tensor, for `SafeFile.inflated`; best where equal bytes come in runs."""
+    deflate = zlib.compressobj(6, strategy=zlib.Z_RLE)
+    stream = deflate.compress(content) + deflate.flush()
+    return torch.frombuffer(bytearray(stream), dtype=torch.uint8)
 
 
 def refusal(path: Path, format: Format, reason: str) -> MienError:
@@ -183,6 +221,16 @@ def tool_version() -> str:
         return f"mien {metadata.version('mien')}"
     except metadata.PackageNotFoundError:
         return "mien (not installed)"
+
+
+def _ordered(content: bytes) -> bytes:
+    """A safetensors file with its metadata sorted: the same content shall give the same bytes."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def _check_header(path: Path, format: Format, header: Mapping[str, str]) -> None:

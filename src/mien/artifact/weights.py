@@ -1,9 +1,11 @@
-"""Network weights, as they ship: half precision, or bytes with one scale per output channel.
+"""Network weights: as they ship, in half precision or bytes with one scale per output channel; or
+exactly as they are, which imported ones stay.
 
 | tensor | dtype | holds |
 | --- | --- | --- |
 | `<key>` | float16 | a vector, or a matrix that was not quantised |
 | `<key>` and `<key>.scale` | int8 (O, ...) and float16 (O,) | a matrix or kernel: code · scale |
+| `<key>` | float32 | numbers kept exactly |
 | `<key>` | int64 | a counter |
 
 The header says the format, its schema, the preset and the licence of the weights.
@@ -24,7 +26,7 @@ from mien.files import check_readable
 
 _REMEDY = "get them again with `pip install --force-reinstall mien`, or give another file"
 
-FORMAT = Format("mien.weights", 1, "file of weights", _REMEDY)
+FORMAT = Format("mien.weights", 1, "file of weights", _REMEDY, most=1 << 30)
 
 SCALE = ".scale"
 
@@ -36,6 +38,7 @@ def write_weights(
     preset: str,
     licence: str,
     int8: bool = False,
+    exact: bool = False,
 ) -> None:
     """Write a network's weights.
 
@@ -47,24 +50,28 @@ def write_weights(
         int8: store what has two axes or more as bytes, one scale per index of the first axis (the
             output channels of linear and convolution layers). The error is at most 0.45% of the
             largest weight of the channel.
+        exact: store floats as float32 rather than in half precision.
 
     Raises:
         MienError: they cannot be written there.
-        ValueError: some weight is not finite, or too large for half precision.
+        ValueError: some weight is not finite, or too large for half precision; `int8` and `exact`.
     """
+    if int8 and exact:
+        raise ValueError("weights cannot be stored both as bytes and exactly")
+    floats = torch.float32 if exact else torch.float16
     stored: dict[str, Tensor] = {}
     for name, value in state.items():
         if not value.is_floating_point():
             stored[name] = value.long()
             continue
-        if not value.half().isfinite().all():
-            raise ValueError(f"{name} holds numbers that half precision cannot hold")
+        if not value.to(floats).isfinite().all():
+            raise ValueError(f"{name} holds numbers that {floats} cannot hold")
         if int8 and value.ndim >= 2 and value.numel() > 0:
             if name + SCALE in state:
                 raise ValueError(f"{name + SCALE} is the name of the scale of {name}")
             stored[name], stored[name + SCALE] = _quantise(value.detach().float())
         else:
-            stored[name] = value.half()
+            stored[name] = value.to(floats)
     write_safe(path, FORMAT, stored, {"preset": preset, "licence": licence})
 
 
@@ -102,7 +109,7 @@ def _weight(file: SafeFile, name: str) -> Tensor:
     value = file.tensors[name]
     if value.dtype == torch.int64:
         return value
-    if value.dtype == torch.float16:
+    if value.dtype in (torch.float16, torch.float32):
         return file.finite(name, value).float()
     if value.dtype != torch.int8 or value.ndim < 2 or name + SCALE not in file.tensors:
         raise file.refusal(f"{name} is {value.dtype} without a scale, which weights never are")

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations`: tyro reads the annotations.
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -21,11 +22,14 @@ from mien.errors import MienError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mien.api import Head
+    from mien.artifact import Baked
     from mien.model.network import Network
+    from mien.pipeline import Direction
+    from mien.structures import Avatar, Motion
 
-VIDEOS = (".mp4", ".mov", ".mkv")
+VIDEOS = (".mp4", ".mov", ".mkv", ".webm")
 PICTURES = (".png", ".jpg", ".jpeg")
+SEE_THROUGH = (".webm", ".mov", ".png")
 
 
 @dataclass(frozen=True)
@@ -36,16 +40,18 @@ class Command:
 
     Args:
         source: the photo, or an avatar file (.mien) made by `mien encode`.
-        driving: whom to follow: a video, a take (.motion), or a picture, whose expression is held
-            for six seconds.
-        output: the video to write (.mp4, .mov, .mkv); of a picture as driver also .png or .jpg.
+        driving: whom to follow: a video, a take (.motion, or .csv of ARKit's coefficients), or a
+            picture, whose expression is held for six seconds.
+        output: the video to write (.mp4, .mov, .mkv, .webm); of a picture as driver also .png or
+            .jpg.
         pose: the head turns like the driver's, looks straight ahead, or is seen from a camera
             that swings around it.
         retarget: `absolute` makes the driver's expression; `relative` adds the driver's changes to
             the photo's own expression.
         strength: 1 is as the driver; less is calmer, more exaggerates.
         smooth: 0 is as the driver; up to 1 takes out jitter, and more and more of quick movements.
-        background: a colour's name, #rrggbb, or `original`: what the photo shows behind the head.
+        background: a colour's name, #rrggbb, `original`: what the photo shows behind the head, or
+            `transparent`: nothing, which .webm, .mov and .png can say.
         size: pixels of a side.
         detail: how many Gaussians a photo becomes; an avatar file keeps those it has.
         face: which face of the photo, if there are several: 0 is the leftmost; without, the
@@ -74,24 +80,25 @@ def run(command: Command) -> None:
     _check(command)
     from mien import presets
     from mien.commands.driving import is_picture, read_driver, smoothed
-    from mien.pipeline import Direction, play
+    from mien.pipeline import Direction
     from mien.preprocess.video import write_video
 
     still = command.output.suffix.lower() in PICTURES
-    if still and not (command.driving.suffix != ".motion" and is_picture(command.driving)):
+    if still and not is_picture(command.driving):
         raise MienError(
             f"{command.output} is a picture, but {command.driving} moves; give the output a name "
             f"that ends in {' or '.join(VIDEOS)}, or drive with a picture."
         )
     network = presets.load_network(command.weights, chosen_device(command.device))
-    head, background = _source(command, network)
+    avatar, background = _source(command, network)
     take = smoothed(read_driver(command.driving, network), command.smooth)
     direction = Direction(command.pose, command.retarget, command.strength)
     if still:
-        frame = next(play(network, head.avatar, take[:1], direction, command.size, background))
-        write_picture(command.output, frame)
+        take = take[:1]
+    frames = _frames(command, network, avatar, take, direction, background)
+    if still:
+        write_picture(command.output, next(frames))
     else:
-        frames = play(network, head.avatar, take, direction, command.size, background)
         with progress_bar() as bar:
             arrays = (frame.numpy() for frame in frames)
             watched = bar.track(arrays, total=len(take), description="animating")
@@ -111,6 +118,12 @@ def _check(command: Command) -> None:
     check_readable(command.driving)
     check_output(command.output, VIDEOS + PICTURES, command.source, command.driving)
     check_size(command.size)
+    suffix = command.output.suffix.lower()
+    if command.background == "transparent" and suffix not in SEE_THROUGH:
+        raise MienError(
+            f"A {suffix} file cannot keep transparency; give a name that ends in "
+            f"{' or '.join(SEE_THROUGH)}."
+        )
     if not 0 <= command.smooth <= 1:
         raise MienError(f"--smooth {command.smooth:g} is out of range; give a number from 0 to 1.")
     if not 0 <= command.strength <= 10:
@@ -119,30 +132,59 @@ def _check(command: Command) -> None:
         )
 
 
-def _source(command: Command, network: "Network") -> "tuple[Head, Tensor]":
-    """The avatar, and what is behind it: (3, S, S) or (3, 1, 1)."""
-    from mien import api
+def _frames(
+    command: Command,
+    network: "Network",
+    avatar: "Avatar | Baked",
+    take: "Motion",
+    direction: "Direction",
+    background: "Tensor | None",
+) -> "Iterator[Tensor]":
+    """The frames of the video, by whatever plays this avatar fastest here."""
+    from mien.artifact import Baked
+    from mien.engine import play_cpu
+    from mien.pipeline import device_of, play
+
+    see_through = command.background == "transparent"
+    shown = (take, direction, command.size, background)
+    if not isinstance(avatar, Baked) and device_of(network).type != "cpu":
+        return play(network, avatar, *shown, see_through=see_through)
+    antialiased = network.config.antialiased
+    actor = play_cpu.actor(network, avatar)
+    return play_cpu.play(actor, *shown, see_through=see_through, antialiased=antialiased)
+
+
+def _source(command: Command, network: "Network") -> "tuple[Avatar | Baked, Tensor | None]":
+    """The avatar, and what is behind it: (3, S, S) or (3, 1, 1), or None if one sees through."""
+    from mien import api, artifact
     from mien.commands.background import behind, colour
+    from mien.engine.play_cpu import check_baked
     from mien.preprocess.photo import portrait, read_photo
 
     original = command.background == "original"
-    plain = None if original else colour(command.background)
+    special = original or command.background == "transparent"
+    plain = None if special else colour(command.background)
     if command.source.suffix == ".mien":
-        if plain is None:
+        if original:
             raise MienError(
                 f"{command.source} does not keep the photo's background; give the photo itself, "
                 "or a colour."
             )
-        return api.load(command.source, network=network), plain
-    seen = portrait(command.source, face=command.face)
+        if artifact.is_baked(command.source):
+            baked = artifact.load_baked(command.source)
+            check_baked(baked, network, command.source)
+            return baked, plain
+        return api.load(command.source, network=network).avatar, plain
+    seen = portrait(command.source, fov=network.config.fov, face=command.face)
     head = api.encode(seen, network=network, detail=command.detail)
-    if plain is None:
+    if original:
         plain = behind(read_photo(command.source).image, seen, command.size)
-    return head, plain
+    return head.avatar, plain
 
 
 def write_picture(path: Path, frame: "Tensor") -> None:
-    """Write (H, W, 3) uint8 as PNG or JPEG, marked as synthetic, whole or not at all."""
+    """Write (H, W, 3) uint8 as PNG or JPEG, marked as synthetic, whole or not at all; PNG may have
+    a fourth channel, alpha."""
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 

@@ -14,7 +14,8 @@ from mien.errors import MienError
 from mien.structures import Portrait
 
 BEHIND = 0.12
-"""How far beyond the matte the photo is not trusted, in crop sides: hair and shadow reach there."""
+"""How far beyond the matte the photo is not trusted, in crop sides: hair and shadow reach there.
+Over the same distance it fades where it ends."""
 
 
 def colour(name: str) -> Tensor:
@@ -29,8 +30,8 @@ def colour(name: str) -> Tensor:
         red, green, blue = ImageColor.getrgb(name)[:3]
     except ValueError as error:
         raise MienError(
-            f"'{name}' is no background; give 'original', a colour's name such as 'white', "
-            "or #rrggbb."
+            f"'{name}' is no background; give 'original', 'transparent', a colour's name such as "
+            "'white', or #rrggbb."
         ) from error
     return torch.tensor([red, green, blue]).reshape(3, 1, 1) / 255
 
@@ -54,10 +55,11 @@ def behind(photo: NDArray[np.uint8], portrait: Portrait, size: int) -> Tensor:
     image_from_crop = portrait.image_from_crop.double().numpy() * (scale, scale, 1)
     crop = warp(photo, image_from_crop, size).astype(np.float32) / 255
     inside = warp(np.full(photo.shape[:2], 255, np.uint8), image_from_crop, size)
-    # Cubic interpolation darkens and rings where the photo ends.
-    inside = cv2.erode((inside == 255).astype(np.float32), np.ones((5, 5), np.uint8))
-    head = cv2.resize(portrait.alpha[0].numpy(), (size, size), interpolation=cv2.INTER_AREA)
     reach = 2 * round(BEHIND * size / 2) + 1
+    # Where the photo ends, no line may show.
+    inside = cv2.erode((inside == 255).astype(np.float32), np.ones((reach, reach), np.uint8))
+    inside = cv2.GaussianBlur(inside, (reach, reach), 0)
+    head = cv2.resize(portrait.alpha[0].numpy(), (size, size), interpolation=cv2.INTER_AREA)
     head = cv2.dilate(head, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     head = cv2.GaussianBlur(head, (reach, reach), 0)
     filled = fill(crop, (inside * (1 - head)).clip(0, 1).astype(np.float32))

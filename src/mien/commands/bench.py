@@ -9,6 +9,7 @@ from typing import Literal
 import tyro
 
 from mien import presets
+from mien.artifact.baked import load_baked
 from mien.commands.common import Detail, Device, chosen_device
 from mien.evaluate.bench import Workload, bench, bench_table
 from mien.files import check_writable
@@ -19,6 +20,9 @@ from mien.preprocess.photo import read_photo
 class Command:
     """Time every stage from photo to video on this machine; prints a table.
 
+    On a GPU also sessions, in which everything is one CUDA graph: of one avatar and of many, and of
+    the paper's networks with random weights.
+
     Args:
         photo: any portrait; it also drives itself.
         weights: weights file; without, the shipped ones.
@@ -26,6 +30,7 @@ class Command:
         detail: levels of detail to time.
         size: pixels of the frames' sides to time.
         vs: other rasterisers to time on the same Gaussians.
+        baked: avatar of `mien bake` to be played as well, on a processor.
         seconds: to spend on each figure.
         json: file that gets the figures, for programs.
     """
@@ -36,6 +41,7 @@ class Command:
     detail: tuple[Detail, ...] = ("fast", "balanced", "high")
     size: tuple[int, ...] = (256, 512)
     vs: tuple[Literal["reference", "gsplat", "triton", "cpu"], ...] = ()
+    baked: Path | None = None
     seconds: float = 2.0
     json: Path | None = None
 
@@ -47,7 +53,8 @@ def run(command: Command) -> None:
     weights = command.weights or presets.shipped_weights()
     network = presets.load_network(weights, chosen_device(command.device))
     detail = {name: presets.DETAIL[name] for name in command.detail}
-    work = Workload(command.size, detail, command.vs, command.seconds)
+    baked = load_baked(command.baked) if command.baked else None
+    work = Workload(command.size, detail, command.vs, command.seconds, baked)
     result = bench(network, read_photo(command.photo).image, work, weights)
     if command.json:
         result.save(command.json)

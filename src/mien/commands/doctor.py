@@ -1,6 +1,6 @@
 """`mien doctor`: what this machine can do, and how to mend what it cannot."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: tyro reads the annotations.
 
 import hashlib
 import importlib
@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
+import tyro
+
+from mien.commands.marks import marks
 from mien.errors import MienError
 
 ROOM = 500 * 2**20
@@ -31,10 +34,15 @@ OPENCV = (
 class Command:
     """Look at this machine; the exit code is 0 if `mien animate` can work here, else 1.
 
+    With a file, look at that instead: whether its metadata or an invisible watermark says that Mien
+    made it, or for an avatar what its subject agreed to.
+
     Args:
+        file: a picture, a video, an avatar or a take.
         weights: look at this file rather than at the weights that come with Mien.
     """
 
+    file: Annotated[Path | None, tyro.conf.Positional] = None
     weights: Path | None = None
 
 
@@ -61,6 +69,10 @@ class Finding(NamedTuple):
 
 def run(command: Command) -> int:
     """Print the findings; returns the exit code."""
+    if command.file is not None:
+        for line in marks(command.file):
+            print(line)
+        return 0
     findings = []
     for finding in examine(command.weights):
         print(finding, flush=True)

@@ -1,4 +1,4 @@
-"""Whatever can drive an avatar → `Motion`: a video, a picture, or a take that was made before.
+"""Whatever can drive an avatar → `Motion`: a video, a picture, ARKit's coefficients, or a take.
 
 Axis legend: T frames, D latent.
 """
@@ -23,7 +23,7 @@ HELD_FPS = 25.0
 
 
 def read_driver(path: Path, network: Network, *, face: int | None = None) -> Motion:
-    """A driving take from a `.motion` file, a picture or a video, with a progress bar.
+    """A driving take from a `.motion` file, a table, a picture or a video, with a progress bar.
 
     Args:
         path: the file.
@@ -31,25 +31,30 @@ def read_driver(path: Path, network: Network, *, face: int | None = None) -> Mot
         face: which face, 0 is the leftmost; None takes the largest.
 
     Raises:
-        MienError: the file cannot be used, is cut short, shows no face, or is of another preset.
+        MienError: the file cannot be used, is cut short, shows no face, or its latents are of
+            another preset or other weights and it keeps no landmarks.
     """
     from mien import api, pipeline
-    from mien.preprocess.take import track
     from mien.preprocess.video import Video
 
     if path.suffix == ".motion":
         take = api.motion(path, network=network)
         # A take keeps the name of its sound; the file itself may be elsewhere, or gone.
         return take if take.audio and Path(take.audio).is_file() else replace(take, audio=None)
+    if path.suffix.lower() == ".csv":
+        from mien.commands.arkit import load_arkit
+
+        return load_arkit(path, network)
     if is_picture(path):
         return picture(path, network, face)
     video = Video(path)
     with progress_bar() as bar:
         frames = bar.track(video, total=video.frames or None, description="watching the driver")
-        tracked = track(frames, video.fps, face=face, name=str(path))
+        audio = str(path) if video.has_audio else None
+        take = pipeline.motion(network, frames, video.fps, face=face, name=str(path), audio=audio)
     if video.damage:
         raise MienError(f"{video.damage} Save or download the video again.")
-    return pipeline.motion(network, tracked, audio=str(path) if video.has_audio else None)
+    return take
 
 
 def is_picture(path: Path) -> bool:
@@ -67,12 +72,17 @@ def picture(path: Path, network: Network, face: int | None) -> Motion:
     """The expression and pose of a picture, held."""
     import torch
 
+    from mien.model.matching import motion_weights
+    from mien.pipeline import device_of
     from mien.preprocess.photo import portrait
+    from mien.watching import portrait_latent
 
     seen = portrait(path, face=face)
     with torch.no_grad():
-        latent = network.motion(seen.landmarks[None].to(next(network.parameters()).device))[0]
-    return held(latent, seen.camera.cam_from_world, network.config.preset)
+        latent = portrait_latent(network, seen.to(device_of(network)))
+    take = held(latent, seen.camera.cam_from_world, network.config.preset)
+    landmarks = seen.landmarks.expand(len(take), -1, -1)
+    return replace(take, landmarks=landmarks, weights=motion_weights(network))
 
 
 def held(latent: Tensor, cam_from_head: Tensor, preset: str) -> Motion:
@@ -116,4 +126,10 @@ def smoothed(take: Motion, amount: float) -> Motion:
     left, _, right = np.linalg.svd(poses[:, :3, :3])
     poses[:, :3, :3] = left @ right
     latents = smooth(take.latents.numpy(), take.fps, amount).astype(np.float32)
-    return replace(take, latents=torch.from_numpy(latents), cam_from_head=torch.from_numpy(poses))
+    return replace(
+        take,
+        latents=torch.from_numpy(latents),
+        cam_from_head=torch.from_numpy(poses),
+        # They are not what these latents say.
+        landmarks=None,
+    )

@@ -1,4 +1,4 @@
-"""`mien motion`: a video to a driving take."""
+"""`mien motion`: a video to a driving take, and takes to ARKit's coefficients and back."""
 
 # No `from __future__ import annotations`: tyro reads the annotations.
 
@@ -13,11 +13,15 @@ from mien.commands.common import Device, check_output, chosen_device
 
 @dataclass(frozen=True)
 class Command:
-    """Turn a video into a driving take (.motion) that any avatar can perform.
+    """Turn a video into a driving take that any avatar can perform.
+
+    Takes are .motion files, or tables (.csv) of ARKit's 52 coefficients and the head's pose, which
+    other programs read and write; tables of the Live Link Face app are read too. A table says what
+    a face does only as far as those coefficients can.
 
     Args:
-        video: whom to follow.
-        output: the file to write.
+        video: whom to follow; or a take, to turn it into the other kind.
+        output: the file to write, .motion or .csv.
         face: which face, if the first frame shows several: 0 is the leftmost; without, the
             largest.
         device: where to compute.
@@ -36,13 +40,17 @@ def run(command: Command) -> None:
     from mien.files import check_readable
 
     check_readable(command.video)
-    check_output(command.output, (".motion",), command.video)
+    check_output(command.output, (".motion", ".csv"), command.video)
 
     from mien import presets
     from mien.artifact import save_motion
+    from mien.commands.arkit import save_arkit
     from mien.commands.driving import read_driver
 
     network = presets.load_network(command.weights, chosen_device(command.device))
     take = read_driver(command.video, network, face=command.face)
-    save_motion(command.output, take)
+    if command.output.suffix.lower() == ".csv":
+        save_arkit(command.output, take)
+    else:
+        save_motion(command.output, take)
     print(f"{command.output}: {len(take)} frames, {take.fps:g} a second")

@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor
 
 from mien.errors import MienError
+from mien.files import atomic_output
 from mien.structures import LANDMARKS, Camera, TensorRecord
 
 LABELS = {
@@ -125,7 +126,10 @@ def write_shards(
 ) -> list[Path]:
     """Write samples to `folder/name-0000.tar`, …; a shard closes when it passes `max_bytes`.
 
-    Shards are complete or absent: each is written under a temporary name.
+    Shards are complete or absent, whatever interrupts the writing.
+
+    Raises:
+        MienError: a shard cannot be written there (see `files.atomic_output`).
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
@@ -133,15 +137,13 @@ def write_shards(
     sample = next(pending, None)
     while sample is not None:
         path = folder / f"{name}-{len(paths):04d}.tar"
-        partial = path.with_suffix(".partial")
-        with tarfile.open(partial, "w") as tar:
+        with atomic_output(path) as draft, tarfile.open(draft, "w") as tar:
             while sample is not None and tar.offset < max_bytes:
                 for member, content in members(sample):
                     info = tarfile.TarInfo(member)
                     info.size = len(content)
                     tar.addfile(info, io.BytesIO(content))
                 sample = next(pending, None)
-        partial.replace(path)
         paths.append(path)
     return paths
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from mien.errors import MienError
@@ -129,8 +130,8 @@ def import_state_dict(encoder: Mapping[str, Any], motion: Mapping[str, Any]) -> 
         `decoder.` (`Decoder`), `fusion.` (`Fusion`) and `motion.` (`PaperMotionEncoder`).
 
     Raises:
-        MienError: a tensor is missing, left over, of another shape or not a tensor; names the
-            first such.
+        MienError: a tensor is missing, left over, of another shape, not finite or not a tensor;
+            names the first such.
     """
     left = {"E": dict(encoder), "M": dict(motion)}
     with torch.device("meta"):
@@ -185,6 +186,11 @@ def _take(left: dict[str, Any], key: str, shape: tuple[int, ...], source: str) -
             f"{key} of the checkpoint's {source}_state_dict is {found} instead of {shape}; "
             "it is not the published network."
         )
+    if not value.isfinite().all():
+        raise MienError(
+            f"{key} of the checkpoint's {source}_state_dict holds numbers that are not finite; "
+            "download it again."
+        )
     return value.detach().float() * gain(key, shape) if value.is_floating_point() else value
 
 
@@ -200,6 +206,7 @@ def gain(key: str, shape: tuple[int, ...]) -> float:
 def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Both state dicts of a published file (`ckpt.pth`, `ckpt-legacy.pth`), on the CPU.
 
+    A `.safetensors` file does too, with keys that begin with `E_state_dict.` or `M_state_dict.`.
     Only tensors and plain containers are read: loading the file never runs code from it. Show
     `LICENCE_NOTICE` to whoever asked for it.
 
@@ -210,12 +217,24 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.is_file():
         raise MienError(f"There is no checkpoint {path}; give the path of ckpt.pth.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            content = _nested(load_file(path))
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file makes torch.load raise is anyone's guess
         raise MienError(
             f"{path} cannot be read as a PyTorch checkpoint of tensors; download it again."
         ) from error
     return _state_dict(content, "E_state_dict", path), _state_dict(content, "M_state_dict", path)
+
+
+def _nested(flat: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """{"a.b.c": x} as {"a": {"b.c": x}}."""
+    nested: dict[str, dict[str, Tensor]] = {}
+    for name, value in flat.items():
+        first, _, rest = name.partition(".")
+        nested.setdefault(first, {})[rest] = value
+    return nested
 
 
 def _state_dict(content: Any, name: str, path: Path) -> dict[str, Any]:

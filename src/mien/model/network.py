@@ -15,7 +15,7 @@ from mien.model.decoder import DENSITY_FLOOR, Decoder, attributes, density
 from mien.model.encoder import Encoder, EncoderConfig
 from mien.model.fusion import Fusion
 from mien.model.motion import ImageMotion, LandmarkMotion
-from mien.structures import Avatar, Camera, Gaussians
+from mien.structures import FOV_WIDE, Avatar, Camera, Gaussians
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class NetworkConfig:
         hidden: width of the hidden layers below the encoder.
         gain: factor on Δf (see `Fusion`).
         encoder: sizes of the encoder.
+        fov: framing in degrees of the portraits it encodes, and of its avatars.
+        antialiased: whether its Gaussians are meant for an antialiased splatter.
     """
 
     preset: str = "base"
@@ -37,6 +39,8 @@ class NetworkConfig:
     hidden: int = 96
     gain: float = 0.1
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    fov: float = FOV_WIDE
+    antialiased: bool = False
 
 
 class Network(nn.Module):

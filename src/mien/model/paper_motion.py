@@ -90,6 +90,25 @@ def crop_face(frame: Tensor, box: tuple[float, float, float, float]) -> Tensor:
     return face.reshape(*frame.shape[:-2], CROP, CROP)
 
 
+def to_bytes(frame: Tensor) -> Tensor:
+    """Frames in [-1, 1] as uint8, the way the published encoder gets its pictures.
+
+    It cuts: of the 256 levels that `v / 127.5 - 1` makes, 63 come back one lower.
+    """
+    return ((frame / 2 + 0.5) * 255).to(torch.uint8)
+
+
+def crop_middle(frame: Tensor) -> Tensor:
+    """What the encoder is shown of a frame (C, H, W) in which no face is found: (C, 224, 224)."""
+
+    def resized(image: Tensor, side: int) -> Tensor:
+        return F.interpolate(
+            image, size=(side, side), mode="bilinear", align_corners=False, antialias=True
+        )
+
+    return resized(resized(frame[None], 256)[..., 35:223, 32:220], CROP)[0]
+
+
 def position_code(positions: Tensor, width: int) -> Tensor:
     """Sines, then cosines, of whole numbers (*B) at `width`/2 wavelengths: (*B, width) float32."""
     steps = torch.arange(0, width, 2, dtype=torch.float64, device=positions.device)

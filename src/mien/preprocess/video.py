@@ -30,8 +30,13 @@ SOUND_COPIED = {
     ".mp4": {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"},
     ".mov": {"aac", "mp3", "ac3", "eac3", "alac"},
     ".mkv": {"aac", "mp3", "ac3", "eac3", "alac", "opus", "vorbis", "flac"},
+    ".webm": {"opus", "vorbis"},
 }
-"""The containers that can be written, and the sound each takes as it is; the rest becomes AAC."""
+"""The containers that can be written, and the sound each takes as it is; the rest becomes AAC, in
+WebM Opus."""
+
+SEE_THROUGH = (".webm", ".mov")
+"""The containers that can keep transparency, as VP9 and as ProRes 4444."""
 
 SOUND_RATE = 48_000
 """Samples a second of sound that is made anew."""
@@ -148,18 +153,20 @@ def write_video(
     audio: str | Path | None = None,
     crf: int = 18,
 ) -> None:
-    """Write H.264 with sound, marked as synthetic; whole or not at all.
+    """Write a video with sound, marked as synthetic; whole or not at all.
 
-    The file is made beside its place under a temporary name and moved there at the end; whatever
+    It is H.264; in .webm VP9; with transparency in .mov ProRes 4444, which video editors read. The
+    file is made beside its place under a temporary name and moved there at the end; whatever
     interrupts the writing, nothing is left behind. Wrap `frames` to show progress.
 
     Args:
-        path: .mp4, .mov or .mkv.
-        frames: pictures of one size; an odd width or height loses its last column or row.
+        path: .mp4, .mov, .mkv or .webm.
+        frames: pictures of one size; an odd width or height loses its last column or row. With a
+            fourth channel, straight alpha, they are transparent (see `SEE_THROUGH`).
         fps: frames a second; with `times`, the nominal rate.
         times: seconds of each frame since the first, increasing; None spaces them evenly.
         audio: a file whose sound is kept, from its first frame to the last one written.
-        crf: quality, 0 (lossless) to 51.
+        crf: quality of H.264, 0 (lossless) to 51; VP9 gets the like.
 
     Raises:
         MienError: the path or its folder can't be written, the disk is full, no such `audio`.
@@ -208,7 +215,8 @@ class Sound:
             self._packets = self._copied(output.add_stream_from_template(source), source, begin)
         else:
             layout = "mono" if source.codec_context.channels == 1 else "stereo"
-            target: Any = output.add_stream("aac", rate=SOUND_RATE, layout=layout)
+            codec = "libopus" if suffix == ".webm" else "aac"
+            target: Any = output.add_stream(codec, rate=SOUND_RATE, layout=layout)
             self._packets = self._encoded(target, source, begin)
         # What sounds before the first picture is left out, but for one packet to start from.
         self._packets = (pair for pair in self._packets if pair[0] > -0.03)
@@ -255,7 +263,7 @@ def timed(packets: Iterable[Packet]) -> Iterator[tuple[float, Packet]]:
 
 
 class Writer:
-    """An H.264 file under construction, with interleaved sound."""
+    """A video under construction, with interleaved sound."""
 
     def __init__(self, path: Path, fps: float, crf: int, sound: Sound) -> None:
         self._path, self._fps, self._crf, self._sound = path, fps, crf, sound
@@ -284,16 +292,18 @@ class Writer:
                     self._container.close()
 
     def add(self, frame: Frame, time: float) -> None:
-        """Encode one frame (H, W, 3) to be shown from `time` on, with the sound up to there."""
+        """Encode one frame (H, W, C) to be shown from `time` on, with the sound up to there."""
         import av
         from av.video.reformatter import ColorRange, Colorspace
         from av.video.reformatter import Interpolation as By
 
         if self._container is None:
-            self._container = self._open(frame.shape[1] // 2 * 2, frame.shape[0] // 2 * 2)
+            height, width, channels = frame.shape
+            self._container = self._open(width // 2 * 2, height // 2 * 2, channels == 4)
         even = np.ascontiguousarray(frame[: self._stream.height, : self._stream.width])
-        picture = av.VideoFrame.from_ndarray(even, format="rgb24").reformat(
-            format="yuv420p",
+        layout = "rgba" if frame.shape[2] == 4 else "rgb24"
+        picture = av.VideoFrame.from_ndarray(even, format=layout).reformat(
+            format=self._stream.pix_fmt,
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
             interpolation=By.BICUBIC | By.ACCURATE_RND,
@@ -304,17 +314,17 @@ class Writer:
         for packet in self._sound.until(time):
             self._container.mux(packet)
 
-    def _open(self, width: int, height: int) -> OutputContainer:
+    def _open(self, width: int, height: int, see_through: bool) -> OutputContainer:
         import av
 
         suffix = self._path.suffix.lower()
-        options = {} if suffix == ".mkv" else {"movflags": "+faststart"}
+        options = {} if suffix in (".mkv", ".webm") else {"movflags": "+faststart"}
         container = av.open(str(self._path), "w", options=options)
         container.metadata["comment"] = SYNTHETIC
         rate = Fraction(self._fps).limit_denominator(1001)
-        settings = {"crf": str(self._crf), "preset": "veryfast"}
-        stream = container.add_stream("libx264", rate=rate, options=settings)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        codec, form, settings = codec_of(suffix, see_through, self._crf)
+        stream: Any = container.add_stream(codec, rate=rate, options=settings)
+        stream.width, stream.height, stream.pix_fmt = width, height, form
         context = stream.codec_context
         context.time_base = Fraction(1, TICKS)
         # BT.709, limited range: what players assume when nothing is said, so say it.
@@ -323,3 +333,24 @@ class Writer:
         self._stream = stream
         self._sound.join(container, suffix)
         return container
+
+
+def codec_of(suffix: str, see_through: bool, crf: int) -> tuple[str, str, dict[str, str]]:
+    """Encoder, pixel format and settings for a container.
+
+    Raises:
+        MienError: it cannot keep transparency.
+    """
+    if suffix == ".webm":
+        form = "yuva420p" if see_through else "yuv420p"
+        # Its scale of quality runs to 63. Alternate frames would lose the transparency.
+        quality = {"crf": str(crf * 63 // 51), "b": "0", "auto-alt-ref": "0"}
+        return "libvpx-vp9", form, quality | {"deadline": "realtime", "cpu-used": "6"}
+    if not see_through:
+        return "libx264", "yuv420p", {"crf": str(crf), "preset": "veryfast"}
+    if suffix != ".mov":
+        raise MienError(
+            f"A {suffix} file cannot keep transparency; give a name that ends in "
+            f"{' or '.join(SEE_THROUGH)}."
+        )
+    return "prores_ks", "yuva444p10le", {"profile": "4444"}

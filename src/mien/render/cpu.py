@@ -57,14 +57,26 @@ class CpuSplatter:
         antialiased: bool = False,
     ) -> Rendered:
         """Draw Gaussians (N) by one camera, neither batched; see `mien.render.splat`."""
-        splats, counts = self._project(gaussians, camera, size, antialiased)
+        splats, _, counts = self._project(gaussians, camera, size, antialiased)
         lists = self._list(splats, counts, size)
         return self._blend(splats, lists, size)
 
+    def shown(self, gaussians: Gaussians, camera: Camera, size: tuple[int, int]) -> Tensor:
+        """How many pixels' worth of a picture each Gaussian makes up, (N,); see `render`."""
+        splats, order, counts = self._project(gaussians, camera, size, False)
+        lists = self._list(splats, counts, size)
+        ranked = np.zeros(len(splats), np.float32)
+        kernels.measure(size, splats, *lists, ranked)
+        result = torch.zeros(len(gaussians.means))
+        result[torch.from_numpy(order).long()] = torch.from_numpy(ranked)
+        return result
+
     def _project(
         self, gaussians: Gaussians, camera: Camera, size: tuple[int, int], antialiased: bool
-    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Splats (M, 16) near to far, and how many entries each tile needs at most, (T,)."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.int32]]:
+        """Splats (M, 16) near to far; which Gaussians they are, (M,); and how many entries each
+        tile needs at most, (T,).
+        """
         scene = [_numpy(value) for value in vars(gaussians).values()]
         numbers = _camera_numbers(camera, size)
         total = len(scene[0])
@@ -86,7 +98,7 @@ class CpuSplatter:
             _cut(len(order), 2 * self.threads),
             lambda _, first, last: kernels.gather(first, last, order, splats, ranked),
         )
-        return ranked, counts.sum(0)
+        return ranked, order, counts.sum(0)
 
     def _list(
         self, splats: NDArray[np.float32], counts: NDArray[np.int32], size: tuple[int, int]

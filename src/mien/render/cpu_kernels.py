@@ -281,6 +281,42 @@ def blend(first, last, size, splats, starts, ends, ranks, rows, picture):
             _write_row(planes, np.uint64(row * PITCH), picture, pixel, np.uint64(height * width))
 
 
+@_jit
+def measure(size, splats, starts, ends, ranks, rows, shown):
+    """Add up how much each splat is to be seen: `blend` without colours, all tiles at once.
+
+    Args:
+        size: (H, W).
+        splats, starts, ends, ranks, rows: see `list_splats`.
+        shown: out (M,): the sum over pixels of alpha times transmittance.
+    """
+    f = np.float32
+    height, width = size
+    tile_rows = (height + ROWS - 1) // ROWS
+    clear = np.empty((ROWS, LANES), np.float32)
+    for tile in range(len(ends)):
+        x0, y0 = tile // tile_rows * LANES, tile % tile_rows * ROWS
+        inside = min(LANES, width - x0)
+        clear[:] = 1
+        for entry in range(starts[tile], ends[tile]):
+            splat = splats[ranks[entry]]
+            dx0, dy0 = f(x0) + f(0.5) - splat[0], f(y0) + f(0.5) - splat[1]
+            total = f(0)
+            for row in range(rows[entry, 0], rows[entry, 1] + 1):
+                dy = dy0 + f(row)
+                for lane in range(inside):
+                    dx = dx0 + f(lane)
+                    s = (splat[2] * dx + splat[3] * dy) * dx + splat[4] * dy * dy + splat[5]
+                    if s > FAINTEST:
+                        continue
+                    weight = min(f(math.exp(f(-8) * s)), f(ALPHA_MAX)) * clear[row, lane]
+                    after = clear[row, lane] - weight
+                    goes_on = after > f(TRANSMITTANCE_MIN)
+                    clear[row, lane] = after if goes_on else f(0)
+                    total += weight if goes_on else f(0)
+            shown[ranks[entry]] += total
+
+
 # The inner loops below index with unsigned integers: signed ones may count from the end, which
 # hides from the compiler that lanes are neighbours in memory, and it would not vectorise.
 

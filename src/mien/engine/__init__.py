@@ -1,0 +1,1 @@
+"""Real-time runtimes over the networks and rasterisers: sessions, and baked avatars."""
