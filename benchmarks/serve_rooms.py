@@ -12,6 +12,7 @@ import asyncio
 import dataclasses
 import json
 import multiprocessing
+import os
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,7 +41,7 @@ RANGE = Range(0, [0.0] * LATENT, [1.0] * LATENT)
 def host(pipe: Connection) -> None:
     """Serve a room; tells its port and tokens."""
     asset = Asset("/avatar/x.mien", "me", 1)
-    room = Room(Manifest(asset, Networks(asset, "base", 0.1), []), LATENT)
+    room = Room(Manifest(asset, Networks(asset, "base", 0.1, "", ""), []), LATENT)
     listener = bind(LOOPBACK, 0)
     pipe.send((listener.getsockname()[1], room.driver_token, room.viewer_token))
     app = site(Shelf(), LOOPBACK, WebSocketRoute(ROOM_PATH, room.serve))
@@ -91,6 +92,12 @@ def resident_mib(pid: int) -> float:
     return pages * 4096 / 2**20
 
 
+def cpu_seconds(pid: int) -> float:
+    """Time that a process has computed for (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def measure(viewers: int, seconds: float, pid: int, address: tuple[int, str, str]) -> None:
     port, driver_token, viewer_token = address
     url = f"ws://{LOOPBACK}:{port}{ROOM_PATH}"
@@ -101,14 +108,18 @@ async def measure(viewers: int, seconds: float, pid: int, address: tuple[int, st
     await drive(url, driver_token, 3)
     await asyncio.sleep(0.5)
     delays.clear()
-    before = resident_mib(pid)
+    before, busy, start = resident_mib(pid), cpu_seconds(pid), time.monotonic()
     sent = await drive(url, driver_token, seconds)
+    share = (cpu_seconds(pid) - busy) / (time.monotonic() - start)
     await asyncio.sleep(1)
     got = len(delays) / (sent * viewers)
     middle, late, last = np.percentile(delays, [50, 99, 100])
     print(f"{viewers} viewers, {sent} packets in {seconds:g} s, {got:.2%} of them seen")
     print(f"delay: median {middle:.0f} ms, 99th percentile {late:.0f} ms, longest {last:.0f} ms")
-    print(f"server: {before:.0f} MiB before, {resident_mib(pid):.0f} MiB after")
+    print(
+        f"server: {before:.0f} MiB before, {resident_mib(pid):.0f} MiB after; {share:.0%} of a "
+        f"core (the machine's load, of {os.cpu_count()} cores: {os.getloadavg()[0]:.1f})"
+    )
     for task in tasks:
         task.cancel()
 

@@ -5,30 +5,39 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from mien.artifact.baked import Baked
+from mien.engine.play_cpu import actor
+from mien.errors import MienError
+from mien.evaluate.bench_paper import planted_act
+from mien.evaluate.bench_sessions import (
+    Act,
+    act_stages,
+    crowd_stages,
+    drives_of,
+    encoder_stages,
+)
+from mien.evaluate.bench_timing import Stage, Timing, drawn, timed
 from mien.evaluate.conditions import Conditions
 from mien.evaluate.tables import aligned
 from mien.evaluate.takes import Frames
 from mien.files import write_bytes
 from mien.model.network import Network
+from mien.model.paper import PaperNetwork
 from mien.pipeline import encode
 from mien.preprocess.face import FaceTracker
 from mien.preprocess.photo import portrait
 from mien.preprocess.video import write_video
 from mien.render import Backend, splat
-
-WARM_UP = 3
-"""Runs before the clock starts: caches, compilers and clocks settle."""
+from mien.structures import Camera, Gaussians, Portrait
 
 FILM = 50
 """Frames of the film whose encoding is timed."""
@@ -36,30 +45,14 @@ FILM = 50
 PER_FRAME = ("landmarks", "motion", "fusion and decode", "splat", "video encode")
 """Stages that a frame of `mien animate` passes through, one after the other."""
 
+CROWD_DETAIL = "balanced"
+"""Level of detail at which many avatars are animated together on a GPU."""
 
-@dataclass(frozen=True)
-class Timing:
-    """How long one stage takes.
-
-    Args:
-        stage: its name.
-        size: width and height of the frames; 0 for stages that do not depend on it.
-        detail: name of the level of detail; empty for stages that do not depend on it.
-        gaussians: how many were animated or drawn; 0 for other stages.
-        median: milliseconds.
-        low: milliseconds that a tenth of the runs stay under.
-        high: milliseconds that a tenth of the runs exceed.
-        runs: how many were timed.
-    """
-
-    stage: str
-    size: int
-    detail: str
-    gaussians: int
-    median: float
-    low: float
-    high: float
-    runs: int
+COLUMNS = (
+    "stage", "size", "detail", "Gaussians", "ms", "10% … 90%", "a second", "avatars",
+    "drawn", "pairs", "covered", "dB", "MiB",
+)  # fmt: skip
+"""Of the table: see `Timing` and `Drawn`; dB against the plain path in float32."""
 
 
 @dataclass(frozen=True)
@@ -105,73 +98,118 @@ class Workload:
         detail: level of detail → grid (see `presets.DETAIL`).
         rivals: rasterisers to time on the same Gaussians, beside the one that is used.
         seconds: to spend on each timing.
+        baked: an avatar to be played as well, on a processor.
     """
 
     sizes: tuple[int, ...]
     detail: dict[str, int]
     rivals: tuple[Backend, ...] = ()
     seconds: float = 2.0
+    baked: Baked | None = None
 
 
-class Stage(NamedTuple):
-    """Something to time, and what to call it (see `Timing`)."""
-
-    name: str
-    size: int
-    detail: str
-    gaussians: int
-    run: Callable[[], object]
-
-
-def bench(network: Network, photo: Frames, work: Workload, weights: Path | None = None) -> Bench:
+def bench(
+    network: Network, photo: Frames | Portrait, work: Workload, weights: Path | None = None
+) -> Bench:
     """Time every stage on one photo, which also drives itself.
 
     Args:
         network: on the device to be timed.
-        photo: (H, W, 3) uint8.
+        photo: (H, W, 3) uint8; or a portrait cut already, which leaves out what reads and writes
+            pictures.
         work: what to time.
         weights: the file whose hash is kept with the figures.
 
     Raises:
         MienError: the photo shows no face, or a rival is not installed.
     """
+    if "gsplat" in work.rivals and find_spec("gsplat") is None:
+        raise MienError(
+            "gsplat is not installed, so nothing can be timed against it; install it with "
+            "`pip install gsplat`, or leave out `--vs gsplat`."
+        )
     device = next(network.parameters()).device
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
     timings = []
     with torch.inference_mode():
         for stage in stages(network, photo, work):
-            times = milliseconds(stage.run, work.seconds, device)
-            low, median, high = np.quantile(times, (0.1, 0.5, 0.9)).tolist()
-            timings.append(Timing(*stage[:4], median, low, high, len(times)))
-    return Bench(str(device), tuple(timings), _peak_memory(device), Conditions.here(weights))
+            timings.append(timed(stage, work.seconds, device))
+    memory = max(t.memory for t in timings) if device.type == "cuda" else _process_memory()
+    return Bench(str(device), tuple(timings), memory, Conditions.here(weights))
 
 
-def stages(network: Network, photo: Frames, work: Workload) -> Iterator[Stage]:
-    """The stages of the pipeline on one photo, one after the other."""
-    with FaceTracker() as tracker:
-        tracker.track(photo)
-        yield Stage("landmarks", 0, "", 0, lambda: tracker.track(photo))
-    yield Stage("preprocess photo", 0, "", 0, lambda: portrait(photo))
-    one = portrait(photo)
-    landmarks = one.landmarks.to(next(network.parameters()).device)
-    yield Stage("motion", 0, "", 0, lambda: network.motion(landmarks[None]))
-    for size in work.sizes:
-        yield _film_stage(size)
+def stages(network: Network, photo: Frames | Portrait, work: Workload) -> Iterator[Stage]:
+    """The stages of the pipeline on one photo, one after the other; on a GPU sessions too."""
+    if isinstance(photo, Portrait):
+        one = photo
+    else:
+        with FaceTracker() as tracker:
+            tracker.track(photo)
+            yield Stage("landmarks", 0, "", 0, lambda: tracker.track(photo))
+        yield Stage("preprocess photo", 0, "", 0, lambda: portrait(photo))
+        one = portrait(photo)
+        for size in work.sizes:
+            yield _film_stage(size)
+    one = one.to(next(network.parameters()).device)
+    if one.image.is_cuda:
+        yield from _gpu_stages(network, one, work)
+    else:
+        yield from _cpu_stages(network, one, work)
+
+
+def _cpu_stages(network: Network, one: Portrait, work: Workload) -> Iterator[Stage]:
+    yield Stage("motion", 0, "", 0, lambda: network.motion(one.landmarks[None]))
     for detail, grid in work.detail.items():
         yield Stage("encode", 0, detail, 0, partial(encode, network, one, grid))
         avatar = encode(network, one, grid)
-        latent, camera = avatar.source_latent, one.camera.to(landmarks.device)
+        latent = avatar.source_latent
         count = avatar.features.shape[0]
-        animate = partial(network.animate, avatar, latent)
+        animate = partial(actor(network, avatar), latent)
         yield Stage("fusion and decode", 0, detail, count, animate)
-        gaussians = animate()[0]
+        yield from _splat_stages(animate(), one.camera, detail, work.sizes, work.rivals)
+    if work.baked:
+        play = partial(actor(network, work.baked), work.baked.source_latent)
+        yield Stage("fusion and decode", 0, "baked", len(work.baked), play)
+        yield from _splat_stages(play(), one.camera, "baked", work.sizes)
+
+
+def _splat_stages(
+    gaussians: Gaussians,
+    camera: Camera,
+    detail: str,
+    sizes: Sequence[int],
+    rivals: Sequence[Backend] = (),
+) -> Iterator[Stage]:
+    """Drawing the same Gaussians, by the rasteriser that is used and by its rivals."""
+    count = len(gaussians.means)
+    for size in sizes:
+        for backend in ("auto", *rivals):
+            draw = partial(splat, gaussians, camera, (size, size), backend=backend)
+            name = "splat" if backend == "auto" else f"splat by {backend}"
+            seen = drawn(gaussians, camera, draw())
+            yield Stage(name, size, detail, count, draw, drawn=seen)
+
+
+def _gpu_stages(network: Network, one: Portrait, work: Workload) -> Iterator[Stage]:
+    """Encoding; sessions of one avatar and of many; the paper's networks."""
+    device, largest = one.image.device, max(work.sizes)
+    drives = drives_of(network, one)
+    yield from encoder_stages("", drives, device)
+    for detail, grid in work.detail.items():
+        yield Stage("encode", 0, detail, 0, partial(encode, network, one, grid))
+        act = Act("", network, encode(network, one, grid), one.camera, detail)
         for size in work.sizes:
-            draw = partial(splat, gaussians, camera, (size, size))
-            yield Stage("splat", size, detail, count, draw)
-            for rival in work.rivals:
-                name = f"splat by {rival}"
-                yield Stage(name, size, detail, count, partial(draw, backend=rival))
+            yield from act_stages(act, drives, size, work.rivals)
+        if detail == CROWD_DETAIL:
+            yield from crowd_stages(act, drives[-1], largest)
+    if isinstance(network, PaperNetwork):
+        return
+    paper = planted_act(device)
+    drives = drives_of(paper.network, one)
+    batch, latent = one.map(lambda t: t[None]), drives[-1].latents[:1]
+    read = partial(paper.network.encode, batch.image, batch.alpha, batch.camera, latent, 0)
+    yield Stage(f"{paper.name}encode", 0, "", 0, read)
+    yield from encoder_stages(paper.name, drives, device)
+    yield from act_stages(paper, drives, largest, work.rivals)
 
 
 def _film_stage(size: int) -> Stage:
@@ -188,37 +226,8 @@ def _film_stage(size: int) -> Stage:
     return Stage("video encode", size, "", 0, run)
 
 
-def milliseconds(
-    run: Callable[[], object], seconds: float, device: torch.device
-) -> NDArray[np.floating]:
-    """Times of single runs, after `WARM_UP` ones; at least three.
-
-    Args:
-        run: what to time; if it returns an integer it has done so many things at once.
-        seconds: to spend.
-        device: that is waited for.
-    """
-
-    def once() -> float:
-        start = time.perf_counter()
-        done = run()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return 1e3 * (time.perf_counter() - start) / (done if isinstance(done, int) else 1)
-
-    for _ in range(WARM_UP):
-        once()
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while len(times) < 3 or time.perf_counter() < end:
-        times.append(once())
-    return np.array(times)
-
-
-def _peak_memory(device: torch.device) -> float:
-    """MiB: of tensors on a GPU, or else of this whole process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+def _process_memory() -> float:
+    """Peak MiB of this whole process."""
     import resource
 
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, KiB elsewhere
@@ -227,15 +236,40 @@ def _peak_memory(device: torch.device) -> float:
 
 def bench_table(result: Bench) -> str:
     """The figures as lines of text, aligned: stages, then frames a second, then memory."""
-    lines = [("stage", "size", "detail", "Gaussians", "ms", "10% … 90%", "runs")]
-    for t in result.timings:
-        spread = f"{t.low:.1f} … {t.high:.1f}"
-        size, count = str(t.size or ""), f"{t.gaussians:,}" if t.gaussians else ""
-        lines.append((t.stage, size, t.detail, count, f"{t.median:.2f}", spread, str(t.runs)))
-    drawn = dict.fromkeys((t.size, t.detail) for t in result.timings if t.stage == "splat")
-    for size, detail in drawn:
-        rate = f"{1e3 / result.frame_rate(size, detail):.2f}"
-        note = f"{result.frame_rate(size, detail):.1f} frames/s"
-        lines.append(("a frame, all in a row", str(size), detail, "", rate, note, ""))
-    table = aligned(lines)
-    return f"{table}\npeak memory {result.memory:,.0f} MiB on {result.device}"
+    lines = [COLUMNS, *map(_cells, result.timings)]
+    frames = dict.fromkeys((t.size, t.detail) for t in result.timings if t.stage == "splat")
+    for size, detail in frames:
+        rate = result.frame_rate(size, detail)
+        row = (
+            "a frame, all in a row",
+            str(size),
+            detail,
+            "",
+            f"{1e3 / rate:.2f}",
+            "",
+            f"{rate:.1f}",
+        )
+        lines.append((*row, *[""] * (len(COLUMNS) - len(row))))
+    return f"{aligned(lines)}\npeak memory {result.memory:,.0f} MiB on {result.device}"
+
+
+def _cells(t: Timing) -> tuple[str, ...]:
+    """A stage as a row of the table; what does not apply stays empty."""
+    # Three figures that count, however short it takes.
+    digits = 4 if t.median < 1 else 2
+    seen = t.drawn
+    return (
+        t.stage,
+        str(t.size or ""),
+        t.detail,
+        f"{t.gaussians:,}" if t.gaussians else "",
+        f"{t.median:.{digits}f}",
+        f"{t.low:.{digits}f} … {t.high:.{digits}f}",
+        f"{t.rate:,.0f}" if t.rate >= 100 else f"{t.rate:.1f}",
+        str(t.avatars),
+        f"{seen.gaussians:,}" if seen else "",
+        f"{seen.pairs:,}" if seen and seen.pairs else "",
+        f"{seen.covered:.0%}" if seen else "",
+        f"{seen.psnr:.1f}" if seen and seen.psnr is not None else "",
+        f"{t.memory:,.0f}" if t.memory else "",
+    )

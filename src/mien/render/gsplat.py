@@ -17,7 +17,7 @@ def splat(
         MienError: gsplat is not installed.
     """
     try:
-        from gsplat import rasterization  # pyright: ignore[reportMissingImports]
+        from gsplat import rasterization  # pyright: ignore
     except ImportError as error:
         raise MienError(
             "The backend 'gsplat' is not installed; install it with `pip install gsplat`, or "

@@ -1,9 +1,10 @@
-"""Splats into tiles on a GPU: lists of splats, near to far, one a tile.
+"""Splats into tiles on a GPU: a list of splats for each tile, near to far.
 
-Splats are sorted by depth once, written out tile by tile in that order, and sorted by tile with a
-stable sort. Tiles are few enough for 16-bit keys, so that the long sort takes two passes only.
+Every pair of a splat and a tile it touches is written out, counted into its tile, put into the
+tile's list, and each list is sorted by depth on its own: short sorts, which need no more than the
+registers of a few warps, in place of long ones. Splats at the same depth are drawn in their order.
 
-Axis legend: M splats of all cameras, I pairs of splat and tile, T tiles of all cameras.
+Axis legend: M splats of all cameras, P pairs of splat and tile, T tiles of all cameras.
 """
 
 # Triton comes with torch's GPU builds only, and its kernels' launch syntax has no types.
@@ -18,117 +19,188 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mien.render.triton_project import MASKED, Splats, blocks
+from mien.render.triton_project import RECORD, Splats, blocks, tile_rows, tile_span
 
-BLOCK = 128
-"""Splats a program writes out."""
+GROUP = 8
+"""Splats whose tiles a program writes out; divides the `BLOCK` of projection."""
 
-GATHERED = 512
-"""Pairs a program moves to their place."""
+SLOTS = 64
+"""Pairs that it writes at once."""
 
-_MASKED = tl.constexpr(MASKED)
+PLACED = 256
+"""Pairs, or tiles, that a program of the simpler kernels moves."""
+
+RUN = 256
+"""Pairs that are sorted in registers; longer lists are merged from runs."""
+
+_RECORD = tl.constexpr(RECORD)
+_LAST = tl.constexpr(2**63 - 1)
 
 
 class Bins(NamedTuple):
     """Which splats each tile blends.
 
     Args:
-        splats: (I,) int32, indices of splats, by tile and then near to far.
-        ranges: (T, 2) int32, first and one past the last of a tile in `splats`.
-        needed: () int64 on the device, pairs there are; above I, the farthest were left out.
+        splats: (P,) int32, indices of splats; the lists of the tiles, near to far.
+        ranges: (T, 2) int32, a list's first and one past its last.
     """
 
     splats: Tensor
     ranges: Tensor
-    needed: Tensor
 
 
-@triton.jit(do_not_specialize=["M", "capacity", "tiles_x", "tiles_a_camera", "per_camera"])
-def emit_kernel(order, offsets, footprints, keys, splats, M, capacity, tiles_x, tiles_a_camera,
-                per_camera, FIRST: tl.constexpr, SIZE: tl.constexpr):  # fmt: skip
-    """Write each splat's tiles, as keys, and its index beside them; splats in the given order."""
-    rank = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
-    mask = rank < M
-    end = tl.load(offsets + rank, mask, 0)
-    at = tl.load(offsets + rank - 1, mask & (rank > 0), 0)
-    mask &= end > at
-    splat = tl.load(order + rank, mask, 0).to(tl.int32)
-    corner = tl.load(footprints + splat * 2, mask, 0)
-    bits = tl.load(footprints + splat * 2 + 1, mask, 0)
-    columns = (corner >> 48).to(tl.int32)
-    rows = (corner >> 32).to(tl.int32) & 0xFFFF
-    column = (corner >> 16).to(tl.int32) & 0xFFFF
-    row = corner.to(tl.int32) & 0xFFFF
-    area = tl.where(mask, columns * rows, 0)
-    base = splat // per_camera * tiles_a_camera + row * tiles_x + column + FIRST
+@triton.jit(do_not_specialize=["N", "capacity", "tiles_x", "tiles_y"])
+def emit_kernel(
+    records, counts, starts, keys, tiles, ranks, tile_counts, N, capacity, tiles_x, tiles_y,
+    TILE_W: tl.constexpr, TILE_H: tl.constexpr, GROUP: tl.constexpr, SLOTS: tl.constexpr,
+):  # fmt: skip
+    """Write every pair of a group of splats: its key, its tile, its rank of arrival there."""
+    camera = tl.program_id(1)
+    local = tl.program_id(0) * GROUP
+    group = camera * N + local
+    last = tl.minimum(local + GROUP, N) - 1 - local
+    at = tl.load(starts + group)
+    end = tl.load(starts + group + last) + tl.load(counts + group + last)
+    end = tl.minimum(end, capacity)
+    while at < end:
+        slot = at + tl.arange(0, SLOTS)
+        mask = slot < end
+        member = tl.zeros([SLOTS], tl.int32)
+        for k in tl.static_range(1, GROUP):
+            start = tl.load(starts + group + k, k <= last, _LAST)
+            member += (slot >= start).to(tl.int32)
+        splat = group + member
+        left = (slot - tl.load(starts + splat, mask, 0)).to(tl.int32)
+        record = records + splat * _RECORD
+        x = tl.load(record, mask, 0.0)
+        y = tl.load(record + 1, mask, 0.0)
+        xx = tl.load(record + 2, mask, -1.0)
+        xy = tl.load(record + 3, mask, 0.0)
+        yy = tl.load(record + 4, mask, -1.0)
+        peak = tl.load(record + 5, mask, 0.0)
+        z = tl.load(record + 9, mask, 0.0)
 
-    i = tl.zeros_like(area)
-    t = 0
-    limit = tl.max(area, 0)
-    while t < limit:
-        bit = (bits >> tl.minimum(t, _MASKED - 1)) & 1
-        hit = (t < area) & ((area > _MASKED) | (bit != 0))
-        kept = hit & (at < capacity)
-        tl.store(keys + at, (base + i).to(keys.dtype.element_ty), kept)
-        tl.store(splats + at, splat, kept)
-        at += hit.to(at.dtype)
-        i += 1
-        wrap = i >= columns
-        base += tl.where(wrap, tiles_x, 0)
-        i = tl.where(wrap, 0, i)
-        t += 1
+        # Go down the rows until the pair is among a row's columns.
+        row, rows = tile_rows(y, xx, xy, yy, peak, tiles_y, TILE_H)
+        below = row + tl.where(mask, rows, 0)
+        tile = tl.full([SLOTS], -1, tl.int32)
+        while tl.max(below - row, 0) > 0:
+            column, columns = tile_span(x, y, xx, xy, yy, peak, row, tiles_x, TILE_W, TILE_H)
+            here = (left < columns) & (row < below)
+            tile = tl.where(here, (camera * tiles_y + row) * tiles_x + column + left, tile)
+            left -= columns
+            row = tl.where(here, below, row + 1)
+
+        # Projection counted with the same formulas; were they rounded otherwise, a pair is void.
+        found = tile >= 0
+        depth = z.to(tl.int32, bitcast=True).to(tl.int64)
+        rank = tl.atomic_add(tile_counts + tile, 1, found, sem="relaxed")
+        tl.store(keys + slot, depth << 32 | splat.to(tl.int64), mask)
+        tl.store(tiles + slot, tile, mask)
+        tl.store(ranks + slot, rank, mask)
+        at += SLOTS
 
 
-@triton.jit(do_not_specialize=["pairs"])
-def gather_kernel(keys, permutation, unsorted, splats, ranges, pairs, EMPTY: tl.constexpr,
-                  FIRST: tl.constexpr, SIZE: tl.constexpr):  # fmt: skip
-    """Put splats in the sorted keys' order, and note where each tile's begin and end."""
-    at = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
-    mask = at < pairs
-    key = tl.load(keys + at, mask, EMPTY).to(tl.int32)
-    mask &= key != EMPTY
-    before = tl.load(keys + at - 1, mask & (at > 0), EMPTY).to(tl.int32)
-    after = tl.load(keys + at + 1, mask & (at + 1 < pairs), EMPTY).to(tl.int32)
-    tile = key - FIRST
-    tl.store(ranges + tile * 2, at, mask & (key != before))
-    tl.store(ranges + tile * 2 + 1, at + 1, mask & (key != after))
-    source = tl.load(permutation + at, mask, 0)
-    tl.store(splats + at, tl.load(unsorted + source, mask, 0), mask)
+@triton.jit(do_not_specialize=["T"])
+def allot_kernel(tile_counts, taken, ranges, T, SIZE: tl.constexpr):
+    """Give every tile its range; blocks of tiles come in any order."""
+    tile = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
+    count = tl.load(tile_counts + tile, tile < T, 0)
+    base = tl.atomic_add(taken, tl.sum(count, 0), sem="relaxed")
+    end = base + tl.cumsum(count, 0)
+    tl.store(ranges + tile * 2, end - count, tile < T)
+    tl.store(ranges + tile * 2 + 1, end, tile < T)
+
+
+@triton.jit(do_not_specialize=["capacity"])
+def place_kernel(keys, tiles, ranks, pairs, ranges, lists, capacity, SIZE: tl.constexpr):
+    """Put every pair's key into its tile's range."""
+    slot = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
+    mask = slot < tl.minimum(tl.load(pairs), capacity)
+    tile = tl.load(tiles + slot, mask, -1)
+    mask &= tile >= 0
+    target = tl.load(ranges + tile * 2, mask, 0) + tl.load(ranks + slot, mask, 0)
+    tl.store(lists + target, tl.load(keys + slot, mask, 0), mask)
+
+
+@triton.jit
+def sort_kernel(lists, spare, ranges, splats, RUN: tl.constexpr):
+    """Sort a tile's keys, and write the splats' indices in that order."""
+    first = tl.load(ranges + tl.program_id(0) * 2)
+    length = tl.load(ranges + tl.program_id(0) * 2 + 1) - first
+    lists += first
+    spare += first
+    splats += first
+    lane = tl.arange(0, RUN)
+    at = 0
+    while at < length:
+        mask = at + lane < length
+        run = tl.sort(tl.load(lists + at + lane, mask, _LAST))
+        if length <= RUN:
+            tl.store(splats + lane, run.to(tl.int32), mask)
+        else:
+            tl.store(lists + at + lane, run, mask)
+        at += RUN
+
+    width = RUN
+    while width < length:
+        tl.debug_barrier()
+        at = 0
+        while at < length:
+            here = at + lane
+            mask = here < length
+            key = tl.load(lists + here, mask, _LAST)
+            # Of the two runs that become one: where ours and where the other begins.
+            pair = here // (2 * width) * (2 * width)
+            ours = here // width * width
+            other = 2 * pair + width - ours
+            room = tl.minimum(tl.maximum(length - other, 0), width)
+            fewer = tl.zeros_like(here)
+            step = width
+            while step > 0:
+                probe = fewer + step
+                reach = mask & (probe <= room)
+                found = tl.load(lists + other + probe - 1, reach, _LAST)
+                fewer = tl.where(reach & (found < key), probe, fewer)
+                step //= 2
+            target = pair + here - ours + fewer
+            if 2 * width >= length:
+                tl.store(splats + target, key.to(tl.int32), mask)
+            else:
+                tl.store(spare + target, key, mask)
+            at += RUN
+        lists, spare = spare, lists
+        width *= 2
 
 
 def bin_splats(
-    splats: Splats, per_camera: int, tiles: tuple[int, int], capacity: int | None = None
+    splats: Splats, batch: int, tiles: tuple[int, int], tile: tuple[int, int], capacity: int
 ) -> Bins:
     """Sort splats into tiles.
 
     Args:
         splats: of all cameras.
-        per_camera: splats a camera.
+        batch: cameras.
         tiles: rows and columns of tiles of a picture.
-        capacity: the most pairs that are kept. None counts them first, for which the host waits
-            for the device; with a number nothing waits, and a CUDA graph can hold it.
+        tile: height and width of a tile in pixels.
+        capacity: the most pairs that are kept.
     """
-    device, number = splats.depths.device, len(splats.depths)
-    a_camera = tiles[0] * tiles[1]
-    total = number // per_camera * a_camera
-    ranges = torch.zeros(total, 2, dtype=torch.int32, device=device)
-    order = torch.sort(splats.depths).indices
-    offsets = torch.cumsum(splats.counts.index_select(0, order), 0)
-    needed = offsets[-1]
-    size = int(needed) if capacity is None else capacity
-    key = torch.iinfo(torch.int16 if total < 0xFFFF else torch.int32)
-    keys = torch.full((size,), key.max, dtype=getattr(torch, key.dtype), device=device)
-    unsorted = torch.empty(size, dtype=torch.int32, device=device)
-    listed = torch.empty_like(unsorted)
-    if size == 0:
-        return Bins(listed, ranges, needed)
-    emit_kernel[(blocks(number, BLOCK),)](
-        order, offsets, splats.footprints, keys, unsorted, number, size, tiles[1], a_camera,
-        per_camera, FIRST=key.min, SIZE=BLOCK,
+    device, number = splats.counts.device, len(splats.counts) // batch
+    total = batch * tiles[0] * tiles[1]
+    int32 = {"dtype": torch.int32, "device": device}
+    tile_counts, ranges = torch.zeros(total + 1, **int32), torch.empty(total, 2, **int32)
+    listed, where, ranks = (torch.empty(capacity, **int32) for _ in range(3))
+    keys, lists = (torch.empty(capacity, dtype=torch.int64, device=device) for _ in range(2))
+    emit_kernel[(blocks(number, GROUP), batch)](
+        splats.records, splats.counts, splats.starts, keys, where, ranks, tile_counts,
+        number, capacity, tiles[1], tiles[0],
+        TILE_W=tile[1], TILE_H=tile[0], GROUP=GROUP, SLOTS=SLOTS, num_warps=1,
     )  # fmt: skip
-    keys, permutation = torch.sort(keys, stable=True)
-    gather_kernel[(blocks(size, GATHERED),)](
-        keys, permutation, unsorted, listed, ranges, size, EMPTY=key.max, FIRST=key.min,
-        SIZE=GATHERED,
-    )  # fmt: skip
-    return Bins(listed, ranges, needed)
+    allot_kernel[(blocks(total, PLACED),)](
+        tile_counts, tile_counts[total:], ranges, total, SIZE=PLACED
+    )
+    place_kernel[(blocks(capacity, PLACED),)](
+        keys, where, ranks, splats.pairs, ranges, lists, capacity, SIZE=PLACED
+    )
+    sort_kernel[(total,)](lists, keys, ranges, listed, RUN=RUN, num_warps=2)
+    return Bins(listed, ranges)

@@ -1,9 +1,9 @@
 """Gaussians to splats on a GPU: the first kernel of a picture.
 
-It writes for every Gaussian what blending reads (`RECORD` numbers), its depth, and its
-footprint: the rectangle of tiles that it may touch, and which of them it does touch. A tile
-counts as touched if the ellipse inside which α ≥ 1/255 meets the box of its pixel centres, so
-nothing is binned for nothing.
+It writes for every Gaussian what blending reads (`RECORD` numbers), how many tiles it touches, and
+where the pairs of it with them are to stand. A tile counts as touched if the ellipse inside which
+α ≥ 1/255 reaches its pixel centres, as wide as it gets in that row of tiles, so hardly anything is
+binned for nothing.
 
 Maths as in `mien.render.reference`, in float32. Axis legend: B cameras, N Gaussians a camera,
 M = B·N; rows of matrices are the camera's axes.
@@ -14,6 +14,7 @@ M = B·N; rows of matrices are the camera's axes.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -25,11 +26,8 @@ from mien.render.reference import ALPHA_MIN, BLUR, GUARD, NEAR
 from mien.structures import Camera, Gaussians
 
 RECORD = 10
-"""Numbers a splat: x, y in pixels; ½xx, xy, ½yy of the conic and log α at the centre, both for
-base 2; red, green, blue, depth."""
-
-MASKED = 63
-"""Rectangles of up to this many tiles have a bit for each; all of a larger one is touched."""
+"""Numbers a splat: x, y in pixels; xx, xy, yy and peak such that at (dx, dy) from there
+log2 α = peak + xx dx² + xy dx dy + yy dy²; red, green, blue, depth."""
 
 BLOCK = 128
 """Gaussians a program."""
@@ -40,8 +38,9 @@ _BLUR = tl.constexpr(BLUR)
 _GUARD = tl.constexpr(GUARD)
 _ALPHA_MIN = tl.constexpr(ALPHA_MIN)
 _RECORD = tl.constexpr(RECORD)
-_MASKED = tl.constexpr(MASKED)
 _LOG2_E = tl.constexpr(1.4426950408889634)
+# How far log₂ α may fall for a splat to be drawn; a little more, against rounding.
+_LEVEL = tl.constexpr(-math.log2(ALPHA_MIN) + 0.01)
 
 
 def blocks(length: int, size: int) -> int:
@@ -50,21 +49,20 @@ def blocks(length: int, size: int) -> int:
 
 
 class Splats(NamedTuple):
-    """What projection writes, for every Gaussian of every camera; `footprints` are undefined for
-    those that are not drawn.
+    """What projection writes.
 
     Args:
-        records: (M, RECORD) float32, zeros for what is not drawn.
-        depths: (M,) float32 along the camera's z, infinite for what is not drawn.
-        footprints: (M, 2) int64; the rectangle of tiles as four 16-bit numbers (columns, rows,
-            first column, first row), and its bits, row by row.
-        counts: (M,) int32, tiles touched.
+        records: (M, RECORD) float32; undefined for Gaussians that are not drawn.
+        counts: (M,) int32, tiles touched; 0 for what is not drawn.
+        starts: (M,) int64, where a splat's tiles stand among all pairs of splat and tile. Each
+            `BLOCK` of a camera's Gaussians stands together, in order; the blocks in any order.
+        pairs: (1,) int64, of splat and tile in all.
     """
 
     records: Tensor
-    depths: Tensor
-    footprints: Tensor
     counts: Tensor
+    starts: Tensor
+    pairs: Tensor
 
 
 @triton.jit
@@ -152,62 +150,46 @@ def jacobian_rows(right, down, ahead, fx, fy, ray_x, ray_y, rz):
 
 
 @triton.jit
-def _least(a, b, c, x, y, low_x, high_x, low_y, high_y):
-    """Least of ½ax² + bxy + ½cy² over a box, coordinates from the splat's centre at (x, y)."""
-    near_x = tl.minimum(tl.maximum(x, low_x), high_x) - x
-    near_y = tl.minimum(tl.maximum(y, low_y), high_y) - y
-    # The form is convex: with the centre outside, its least lies on an edge that faces it.
-    along_y = tl.minimum(tl.maximum(y - b / c * near_x, low_y), high_y) - y
-    along_x = tl.minimum(tl.maximum(x - b / a * near_y, low_x), high_x) - x
-    on_x = 0.5 * (a * near_x * near_x + c * along_y * along_y) + b * near_x * along_y
-    on_y = 0.5 * (a * along_x * along_x + c * near_y * near_y) + b * along_x * near_y
-    far = float("inf")
-    least = tl.minimum(tl.where(near_x != 0, on_x, far), tl.where(near_y != 0, on_y, far))
-    return tl.where((near_x == 0) & (near_y == 0), 0.0, least)
+def tile_rows(y, xx, xy, yy, peak, tiles_y, TILE_H: tl.constexpr):
+    """Of splats as `RECORD` holds them: the first row of tiles that is touched, and how many."""
+    level = peak + _LEVEL
+    reach = tl.sqrt(-4 * xx * level / (4 * xx * yy - xy * xy))
+    first = tl.ceil((y - reach + 0.5) / TILE_H) - 1
+    last = tl.floor((y + reach - 0.5) / TILE_H)
+    first = tl.maximum(first, 0.0)
+    rows = tl.minimum(last, tiles_y - 1.0) - first + 1
+    # Compared before they are integers, in which what is far outside would not fit.
+    drawn = rows > 0
+    return tl.where(drawn, first, 0.0).to(tl.int32), tl.where(drawn, rows, 0.0).to(tl.int32)
 
 
 @triton.jit
-def _touched(x, y, a, b, c, reach_x, reach_y, level, tiles_x, tiles_y, TILE_W, TILE_H):
-    """Tiles that a splat touches: (column, row, columns, rows, bits of the rectangle, count)."""
-    column = tl.ceil((x - reach_x + 0.5) / TILE_W) - 1
-    row = tl.ceil((y - reach_y + 0.5) / TILE_H) - 1
-    last_column = tl.floor((x + reach_x - 0.5) / TILE_W)
-    last_row = tl.floor((y + reach_y - 0.5) / TILE_H)
-    column = tl.minimum(tl.maximum(column, 0.0), tiles_x + 0.0).to(tl.int32)
-    row = tl.minimum(tl.maximum(row, 0.0), tiles_y + 0.0).to(tl.int32)
-    last_column = tl.minimum(tl.maximum(last_column, -1.0), tiles_x - 1.0).to(tl.int32)
-    last_row = tl.minimum(tl.maximum(last_row, -1.0), tiles_y - 1.0).to(tl.int32)
-    columns = tl.maximum(last_column - column + 1, 0)
-    rows = tl.maximum(last_row - row + 1, 0)
-    # The reach of an ellipse that cannot be drawn is negative: no tiles.
-    area = tl.where(level >= 0, columns * rows, 0)
-
-    bits = tl.zeros_like(area).to(tl.int64)
-    count = tl.zeros_like(area)
-    i = tl.zeros_like(area)
-    j = tl.zeros_like(area)
-    small = area <= _MASKED
-    t = 0
-    limit = tl.max(tl.where(small, area, 0), 0)
-    while t < limit:
-        low_x = ((column + i) * TILE_W).to(tl.float32) + 0.5
-        low_y = ((row + j) * TILE_H).to(tl.float32) + 0.5
-        least = _least(a, b, c, x, y, low_x, low_x + (TILE_W - 1), low_y, low_y + (TILE_H - 1))
-        hit = (least <= level) & (t < area) & small
-        bits |= hit.to(tl.int64) << t
-        count += hit.to(tl.int32)
-        i += 1
-        wrap = i >= columns
-        j += wrap.to(tl.int32)
-        i = tl.where(wrap, 0, i)
-        t += 1
-    return column, row, columns, rows, bits, tl.where(small, count, area)
+def tile_span(x, y, xx, xy, yy, peak, row, tiles_x, TILE_W: tl.constexpr, TILE_H: tl.constexpr):
+    """In a row of tiles: the first column that is touched, and how many."""
+    level = peak + _LEVEL
+    det = 4 * xx * yy - xy * xy
+    low = (row * TILE_H).to(tl.float32) + 0.5 - y
+    high = low + (TILE_H - 1)
+    # The ellipse is widest to the right at -tilt, to the left at tilt; on either side of there
+    # it narrows, so within the row it is widest as near as the row comes.
+    tilt = xy / (2 * yy) * tl.sqrt(-4 * yy * level / det)
+    right = tl.minimum(tl.maximum(-tilt, low), high)
+    left = tl.minimum(tl.maximum(tilt, low), high)
+    scale = -0.5 / xx
+    right = scale * (xy * right + tl.sqrt(tl.maximum(-4 * xx * level - det * right * right, 0.0)))
+    left = scale * (xy * left - tl.sqrt(tl.maximum(-4 * xx * level - det * left * left, 0.0)))
+    first = tl.ceil((x + left + 0.5) / TILE_W) - 1
+    last = tl.floor((x + right - 0.5) / TILE_W)
+    first = tl.maximum(first, 0.0)
+    columns = tl.minimum(last, tiles_x - 1.0) - first + 1
+    drawn = columns > 0
+    return tl.where(drawn, first, 0.0).to(tl.int32), tl.where(drawn, columns, 0.0).to(tl.int32)
 
 
 @triton.jit(do_not_specialize=["N", "width", "height", "tiles_x", "tiles_y"])
 def project_kernel(
     means, quats, scales, opacities, colors, world_from_cam, intrinsics,
-    records, depths, footprints, counts,
+    records, counts, starts, pairs,
     N, width, height, tiles_x, tiles_y,
     ANTIALIASED: tl.constexpr, TILE_W: tl.constexpr, TILE_H: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
@@ -255,33 +237,38 @@ def project_kernel(
     a = yy * rdet
     b = -xy * rdet
     c = xx * rdet
-    # A little more than the ellipse, against rounding: blending has the last word.
-    level = tl.where(drawn, tl.log(opacity / _ALPHA_MIN) + 1e-3, -1.0)
-    twice = tl.maximum(2 * level, 0.0)
-    column, row, columns, rows, bits, count = _touched(
-        x, y, a, b, c, tl.sqrt(twice * xx), tl.sqrt(twice * yy), level, tiles_x, tiles_y,
-        TILE_W, TILE_H,
-    )  # fmt: skip
+    a *= -0.5 * _LOG2_E
+    b *= -_LOG2_E
+    c *= -0.5 * _LOG2_E
+    peak = tl.log2(opacity)
+
+    row, rows = tile_rows(y, a, b, c, peak, tiles_y, TILE_H)
+    rows = tl.where(drawn, rows, 0)
+    count = tl.zeros_like(rows)
+    done = 0
+    most = tl.max(rows, 0)
+    while done < most:
+        span = tile_span(x, y, a, b, c, peak, row + done, tiles_x, TILE_W, TILE_H)
+        count += tl.where(done < rows, span[1], 0)
+        done += 1
+    wide = count.to(tl.int64)
+    base = tl.atomic_add(pairs, tl.sum(wide, 0), sem="relaxed")
+    tl.store(starts + index, base + tl.cumsum(wide, 0) - wide, mask)
+    tl.store(counts + index, count, mask)
 
     seen = mask & (count > 0)
-    tl.store(counts + index, count, mask)
-    tl.store(depths + index, tl.where(seen, z, float("inf")), mask)
-    corner = (columns << 16 | rows).to(tl.int64) << 32 | (column << 16 | row).to(tl.int64)
-    tl.store(footprints + index * 2, corner, seen)
-    tl.store(footprints + index * 2 + 1, bits, seen)
     red, green, blue = load3(colors, index, seen)
-    # Past a list's end blending reads the first record, with weight 0: it must hold numbers.
     at = records + index * _RECORD
-    tl.store(at, tl.where(seen, x, 0.0), mask)
-    tl.store(at + 1, tl.where(seen, y, 0.0), mask)
-    tl.store(at + 2, tl.where(seen, a * (0.5 * _LOG2_E), 0.0), mask)
-    tl.store(at + 3, tl.where(seen, b * _LOG2_E, 0.0), mask)
-    tl.store(at + 4, tl.where(seen, c * (0.5 * _LOG2_E), 0.0), mask)
-    tl.store(at + 5, tl.where(seen, tl.log2(opacity), 0.0), mask)
-    tl.store(at + 6, red, mask)
-    tl.store(at + 7, green, mask)
-    tl.store(at + 8, blue, mask)
-    tl.store(at + 9, tl.where(seen, z, 0.0), mask)
+    tl.store(at, x, seen)
+    tl.store(at + 1, y, seen)
+    tl.store(at + 2, a, seen)
+    tl.store(at + 3, b, seen)
+    tl.store(at + 4, c, seen)
+    tl.store(at + 5, peak, seen)
+    tl.store(at + 6, red, seen)
+    tl.store(at + 7, green, seen)
+    tl.store(at + 8, blue, seen)
+    tl.store(at + 9, z, seen)
 
 
 def project(
@@ -305,9 +292,9 @@ def project(
     device = gaussians.means.device
     splats = Splats(
         torch.empty(batch * number, RECORD, device=device),
-        torch.empty(batch * number, device=device),
-        torch.empty(batch * number, 2, dtype=torch.int64, device=device),
         torch.empty(batch * number, dtype=torch.int32, device=device),
+        torch.empty(batch * number, dtype=torch.int64, device=device),
+        torch.zeros(1, dtype=torch.int64, device=device),
     )
     project_kernel[(blocks(number, BLOCK), batch)](
         gaussians.means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.colors,

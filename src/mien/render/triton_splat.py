@@ -38,7 +38,7 @@ class Tiling(NamedTuple):
     height: int = 8
     width: int = 8
     warps: int = 1
-    unroll: int = 8
+    unroll: int = 4
 
 
 TILING = Tiling()
@@ -83,11 +83,11 @@ def splat_bounded(
     Args:
         gaussians, camera, size, antialiased, tiling: see `splat`.
         capacity: the most pairs of a splat and a tile it touches, over the whole batch. Beyond
-            it the farthest splats are left out.
+            it some are left out, any.
 
     Returns:
-        The pictures, and the pairs that there were, () int64 on the device: read it now and then,
-        and grow the capacity if it is exceeded.
+        The pictures, and how many pairs there were, (1,) int64 on the device: read it now and
+        then, and grow the capacity if it is exceeded.
     """
     return _draw(gaussians, camera, size, antialiased, tiling, capacity)
 
@@ -104,15 +104,15 @@ def _draw(
     if means.numel() * size[0] * size[1] == 0:
         nothing = means.float().sum() * 0
         black = (means.new_zeros(len(means), c, *size, dtype=torch.float32) for c in (3, 1, 1))
-        needed = means.new_zeros((), dtype=torch.int64)
-        return Rendered(*(plane + nothing for plane in black)), needed
+        pairs = means.new_zeros(1, dtype=torch.int64)
+        return Rendered(*(plane + nothing for plane in black)), pairs
     camera = camera.map(lambda t: t.float().contiguous())
     with torch.cuda.device_of(means):
-        *planes, needed = _Splat.apply(
+        *planes, pairs = _Splat.apply(
             means, gaussians.quats, gaussians.scales, gaussians.opacities, gaussians.colors,
             camera, size, antialiased, tiling, capacity,
         )  # fmt: skip
-    return Rendered(*planes), needed
+    return Rendered(*planes), pairs
 
 
 class _Splat(torch.autograd.Function):
@@ -134,14 +134,16 @@ class _Splat(torch.autograd.Function):
         gaussians = gaussians.map(lambda t: t.contiguous())
         tiles = blocks(size[0], tiling.height), blocks(size[1], tiling.width)
         splats = project(gaussians, camera, size, tiling[:2], antialiased=antialiased)
-        bins = bin_splats(splats, means.shape[1], tiles, capacity)
+        if capacity is None:
+            capacity = int(splats.pairs)
+        bins = bin_splats(splats, len(means), tiles, tiling[:2], capacity)
         planes = [means.new_empty(len(means), c, *size, dtype=torch.float32) for c in (3, 1, 1)]
         read = (splats.records.view(torch.int64), bins.splats, bins.ranges, *planes)
         blend_kernel[(len(bins.ranges),)](*read, *_cut(size, tiles), **_options(tiling))
         ctx.save_for_backward(*vars(gaussians).values(), splats.counts, *read)
         ctx.rest = camera, size, tiles, antialiased, tiling
-        ctx.mark_non_differentiable(bins.needed)
-        return *planes, bins.needed
+        ctx.mark_non_differentiable(splats.pairs)
+        return *planes, splats.pairs
 
     @staticmethod
     @once_differentiable
