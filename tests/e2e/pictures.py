@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mien.model.network import Network
 from mien.render import splat
-from mien.structures import Avatar, Camera
+from mien.structures import Avatar, Camera, Gaussians
 
 
 def picture(folder: Path, name: str) -> np.ndarray:
@@ -21,6 +21,11 @@ def rendered(
 ) -> np.ndarray:
     """(S, S, 3) in [0, 1], by Mien itself."""
     gaussians, _ = network.animate(avatar, latent)
+    return drawn(gaussians, camera, side)
+
+
+def drawn(gaussians: Gaussians, camera: Camera, side: int) -> np.ndarray:
+    """(S, S, 3) in [0, 1], of what an avatar has become."""
     image = splat(gaussians, camera, (side, side)).image
     return image.clamp(0, 1).permute(1, 2, 0).double().numpy()
 

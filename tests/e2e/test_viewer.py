@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from browser import drive, served
-from pictures import picture, psnr, rendered
+from pictures import drawn, picture, psnr, rendered
 from PIL import Image
-from stand_in import avatar_of, base_network, latent_of, take_of
+from stand_in import avatar_of, baked_of, base_network, latent_of, take_of
 
 from mien.artifact import load_avatar, save_avatar, save_motion
+from mien.artifact.baked import load_baked, save_baked
+from mien.engine.play_cpu import express
 from mien.serve.controls import load_controls
 from mien.serve.view import View, application
 from mien.structures import Camera
@@ -33,10 +35,13 @@ def seen(tmp_path_factory):
     network = base_network()
     save_avatar(folder / "me.mien", avatar_of(network, GRID))
     save_motion(folder / "hello.motion", take_of(network))
+    avatar = load_avatar(folder / "me.mien")
+    save_baked(folder / "baked.mien", baked_of(network, avatar))
     command = View(folder / "me.mien", take=(folder / "hello.motion",))
     with served(application(command, network, folder)) as url:
-        drive("viewer.mjs", url + "/", folder / "seen")
-    return folder / "seen", network, load_avatar(folder / "me.mien")
+        files = [folder / "baked.mien", folder / "hello.motion"]
+        drive("viewer.mjs", url + "/", *files, folder / "seen")
+    return folder / "seen", network, avatar
 
 
 @pytest.mark.slow
@@ -96,3 +101,40 @@ def test_without_float_textures_a_worker_decodes_the_same(seen):
     folder, *_ = seen
     # Blended in eight bits, so not quite the same.
     assert psnr(picture(folder, "neutral_by_worker"), picture(folder, "neutral")) > 35
+
+
+@pytest.mark.slow
+def test_a_take_that_is_dropped_is_played(seen):
+    folder, *_ = seen
+    assert psnr(picture(folder, "dropped_take_end"), picture(folder, "take_end")) > 50
+
+
+@pytest.mark.slow
+def test_a_recording_is_a_video(seen):
+    folder, *_ = seen
+    content = (folder / "recorded.webm").read_bytes()
+    assert content[:4] == bytes.fromhex("1a45dfa3")
+    assert len(content) > 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["baked", "baked_jaw_open"])
+def test_a_baked_avatar_looks_as_mien_plays_it(seen, name):
+    folder, _, avatar = seen
+    report = json.loads((folder / "report.json").read_text())
+    latent = avatar.source_latent if name == "baked" else torch.tensor(report["bakedLatent"])
+    gaussians = express(load_baked(folder.parent / "baked.mien"), latent)
+    wanted = drawn(gaussians, Camera.orbit(), report["side"])
+    assert psnr(picture(folder, name), wanted) > 35
+
+
+@pytest.mark.slow
+def test_a_baked_avatar_moves(seen):
+    folder, *_ = seen
+    assert psnr(picture(folder, "baked"), picture(folder, "baked_jaw_open")) < 35
+
+
+@pytest.mark.slow
+def test_without_float_textures_a_worker_plays_baked_avatars(seen):
+    folder, *_ = seen
+    assert psnr(picture(folder, "baked_by_worker"), picture(folder, "baked")) > 35

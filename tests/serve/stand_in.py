@@ -1,11 +1,16 @@
 """Networks, an avatar and a take to serve in tests: untrained, but everything moves."""
 
+from dataclasses import replace
+
 import skimage.data
 import torch
 from torch import Tensor
 
 from mien import presets
+from mien.artifact.baked import Baked, LatentMap
+from mien.engine.bake import attributes_of
 from mien.model.encoder import EncoderConfig
+from mien.model.matching import avatar_weights, motion_weights
 from mien.model.motion import LandmarkMotion
 from mien.model.network import Network, NetworkConfig, prune
 from mien.serve.controls import NAMES, Controls, load_controls
@@ -58,7 +63,33 @@ def avatar_of(network: Network, grid: int) -> Avatar:
     batch = portrait().map(lambda t: t[None])
     latent = network.motion(batch.landmarks)
     avatar = network.encode(batch.image, batch.alpha, batch.camera, latent, grid)
-    return prune(avatar[0], network.decoder)
+    return replace(prune(avatar[0], network.decoder), weights=avatar_weights(network))
+
+
+def baked_of(network: Network, avatar: Avatar, bases: int = 5, hidden: int = 7) -> Baked:
+    """An avatar as bases that random latents ask for, weighed at random."""
+    size = avatar.source_latent.shape[0]
+    rest = attributes_of(network.animate(avatar, avatar.source_latent)[0]).contiguous()
+    asked = [network.animate(avatar, torch.randn(size))[0] for _ in range(bases)]
+    change = torch.stack([attributes_of(gaussians) - rest for gaussians in asked])
+    step = (change.abs().amax((0, 2)) / 20_000).clamp_min(1e-9)
+    weigh = LatentMap(
+        hidden_weight=torch.randn(hidden, size) / 8,
+        hidden_bias=torch.randn(hidden),
+        out_weight=torch.randn(bases, hidden) / 8,
+        out_bias=torch.zeros(bases),
+        linear=torch.randn(bases, size) / 16,
+    )
+    return Baked(
+        rest=rest,
+        codes=(change / step[:, None]).round().to(torch.int16).contiguous(),
+        step=step,
+        weigh=weigh,
+        source_latent=avatar.source_latent,
+        intrinsics=avatar.intrinsics,
+        preset=avatar.preset,
+        weights=motion_weights(network),
+    )
 
 
 def take_of(network: Network, frames: int = 6) -> Motion:
@@ -67,8 +98,14 @@ def take_of(network: Network, frames: int = 6) -> Motion:
     faces = torch.stack([controls.landmarks({"jawOpen": t / frames}) for t in range(frames)])
     cameras = Camera.orbit(torch.linspace(-0.3, 0.3, frames))
     times = torch.arange(frames, dtype=torch.float64) / 25
-    preset = network.config.preset
-    return Motion(network.motion(faces), cameras.cam_from_world, times, 25.0, preset)
+    return Motion(
+        latents=network.motion(faces),
+        cam_from_head=cameras.cam_from_world,
+        times=times,
+        fps=25.0,
+        preset=network.config.preset,
+        weights=motion_weights(network),
+    )
 
 
 def latent_of(

@@ -3,7 +3,10 @@ import json
 import re
 
 import pytest
+import torch
+from stand_in import avatar_of, baked_of, small_network
 
+from mien.artifact import save_baked
 from mien.errors import MienError
 from mien.serve.export_html import export_html
 
@@ -40,3 +43,21 @@ def test_an_unwritable_place_is_said(served, tmp_path):
     network, folder = served
     with pytest.raises(MienError, match="does not exist"):
         export_html(tmp_path / "nowhere" / "me.html", folder / "me.mien", network)
+
+
+def test_a_baked_avatar_is_carried_too(tmp_path):
+    torch.manual_seed(0)
+    network = small_network()
+    save_baked(tmp_path / "me.mien", baked_of(network, avatar_of(network, grid=8)))
+    export_html(tmp_path / "me.html", tmp_path / "me.mien", network)
+    content = base64.b64encode((tmp_path / "me.mien").read_bytes()).decode()
+    assert content in (tmp_path / "me.html").read_text(encoding="utf-8")
+
+
+def test_a_baked_avatar_of_other_weights_is_refused(tmp_path):
+    torch.manual_seed(0)
+    network, other = small_network(), small_network()
+    save_baked(tmp_path / "me.mien", baked_of(network, avatar_of(network, grid=8)))
+    with pytest.raises(MienError, match="other weights"):
+        export_html(tmp_path / "me.html", tmp_path / "me.mien", other)
+    assert not (tmp_path / "me.html").exists()

@@ -3,71 +3,29 @@ import contextlib
 import dataclasses
 import json
 import logging
-import threading
 import time
+from functools import partial
 
-import numpy as np
 import pytest
-import uvicorn
+from guests import LATENT, RANGE, empty_room, join, packet, say, sent_away
+from servers import running
 from starlette.routing import WebSocketRoute
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from mien.serve import rooms
 from mien.serve.live import Live, application, run
-from mien.serve.packets import Packet, decode_packet, encode_packet
-from mien.serve.protocol import ROOM_PATH, Asset, Manifest, Networks, Range
-from mien.serve.rooms import Mailbox, Room
-from mien.serve.site import LOOPBACK, MAX_MESSAGE, Shelf, bind, server_config, site
-
-LATENT = 8
-RANGE = Range(0, [0.0] * LATENT, [1.0] * LATENT)
-
-
-def packet(sequence: int, range_: Range = RANGE) -> bytes:
-    zero = np.zeros(3, np.float32)
-    latent = np.full(LATENT, sequence / 1000, np.float32)
-    return encode_packet(Packet(range_.id, sequence, sequence, zero, zero, latent), range_)
-
-
-def say(range_: Range) -> str:
-    return json.dumps(dataclasses.asdict(range_))
+from mien.serve.packets import decode_packet
+from mien.serve.protocol import ROOM_PATH, Range
+from mien.serve.rooms import Mailbox
+from mien.serve.site import LOOPBACK, MAX_MESSAGE, Shelf, site
 
 
 @pytest.fixture
 def room():
     """A room on a server of its own: (room, connect with a token)."""
-    asset = Asset("/avatar/x.mien", "me", 1)
-    shared = Room(Manifest(asset, Networks(asset, "base", 0.1), []), LATENT)
-    app = site(Shelf(), LOOPBACK, WebSocketRoute(ROOM_PATH, shared.serve))
-    listener = bind(LOOPBACK, 0)
-    server = uvicorn.Server(server_config(app))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-
-    @contextlib.contextmanager
-    def join(token: object, silent: bool = False):
-        url = f"ws://{LOOPBACK}:{listener.getsockname()[1]}{ROOM_PATH}"
-        with connect(url, open_timeout=10, close_timeout=2) as socket:
-            if not silent:
-                socket.send(json.dumps({"token": token}))
-            yield socket
-
-    yield shared, join
-    server.should_exit = True
-    thread.join()
-    listener.close()
-
-
-def sent_away(socket) -> bool:
-    """Whether the server ends the connection for breaking a rule."""
-    try:
-        while True:
-            socket.recv(timeout=10)
-    except ConnectionClosed as error:
-        return error.rcvd is not None and error.rcvd.code in (rooms.REFUSED, 1009)
+    shared = empty_room()
+    with running(site(Shelf(), LOOPBACK, WebSocketRoute(ROOM_PATH, shared.serve))) as port:
+        yield shared, partial(join, port)
 
 
 def test_what_the_driver_does_reaches_every_viewer(room):

@@ -1,68 +1,28 @@
 import hashlib
-import http.client
 import json
 import re
 import socket
-import threading
-import time
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pytest
-import uvicorn
-from stand_in import small_network
+import torch
+from servers import Client, running
+from stand_in import small_network, take_of
 
+from mien.artifact import load_motion, save_motion
 from mien.errors import MienError
-from mien.serve.site import LOOPBACK, bind
+from mien.presets import build, paper
+from mien.serve.controls import load_controls
+from mien.serve.site import LOOPBACK, Shelf, bind, publish
 from mien.serve.view import View, application, run
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a server said."""
-
-    status: int
-    headers: dict[str, str]
-    content: bytes
-
-    @property
-    def text(self) -> str:
-        return self.content.decode()
-
-
-@dataclass(frozen=True)
-class Client:
-    """Asks for paths exactly as they are written: libraries would tidy up `..`."""
-
-    port: int
-
-    def get(self, path: str, method: str = "GET", host: str = "127.0.0.1") -> Answer:
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=20)
-        connection.putrequest(method, path, skip_host=True)
-        connection.putheader("host", host)
-        connection.endheaders()
-        answer = connection.getresponse()
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        result = Answer(answer.status, headers, answer.read())
-        connection.close()
-        return result
 
 
 @pytest.fixture(scope="module")
 def client(served, tmp_path_factory):
     network, folder = served
     command = View(folder / "me.mien", take=(folder / "hello.motion",))
-    app = application(command, network, tmp_path_factory.mktemp("exported"))
-    listener = bind(LOOPBACK, 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started and time.monotonic() < deadline:
-        time.sleep(0.01)
-    yield Client(listener.getsockname()[1])
-    server.should_exit = True
-    thread.join()
-    listener.close()
+    with running(application(command, network, tmp_path_factory.mktemp("exported"))) as port:
+        yield Client(port)
 
 
 def test_the_page_is_served_and_loads_nothing_from_elsewhere(client):
@@ -144,8 +104,28 @@ def test_a_foreign_preset_is_said(served, tmp_path):
     network, folder = served
     other = small_network()
     other.config = type(network.config)(preset="other")
-    with pytest.raises(MienError, match="'stand-in', but the weights are of 'other'"):
+    with pytest.raises(MienError, match=r"'stand-in' .*, but the weights are of 'other'"):
         application(View(folder / "me.mien"), other, tmp_path)
+
+
+def test_other_weights_are_said(served, tmp_path):
+    _, folder = served
+    torch.manual_seed(1)
+    with pytest.raises(MienError, match="made with other weights; encode the photo again"):
+        application(View(folder / "me.mien"), small_network(), tmp_path)
+
+
+def test_a_take_of_other_weights_is_served_anew(served, tmp_path):
+    network, folder = served
+    faces = load_controls().landmarks({"jawOpen": 0.5})[None]
+    old = replace(take_of(network)[:1], landmarks=faces, weights="0" * 32)
+    save_motion(tmp_path / "old.motion", old)
+    made, shelf = tmp_path / "made", Shelf()
+    made.mkdir()
+    manifest = publish(shelf, folder / "me.mien", [tmp_path / "old.motion"], network, made)
+    anew = load_motion(made / "0" / "old.motion")
+    torch.testing.assert_close(anew.latents, network.motion(faces), atol=1e-2, rtol=1e-2)
+    assert manifest.takes[0].name == "old"
 
 
 def test_a_taken_port_is_said():
@@ -187,3 +167,11 @@ def test_an_open_address_is_said_plainly(served, monkeypatch, capsys):
     monkeypatch.setattr("uvicorn.Server.run", lambda server, sockets: None)
     run(View(folder / "me.mien", host="0.0.0.0", port=0, browser=False), network)
     assert "Every machine that reaches 0.0.0.0 can fetch it" in capsys.readouterr().out
+
+
+def test_weights_that_read_pictures_are_not_for_the_page(served, tmp_path):
+    _, folder = served
+    with torch.device("meta"):
+        network = build(paper())
+    with pytest.raises(MienError, match="cannot run weights of the preset 'paper'"):
+        application(View(folder / "me.mien"), network, tmp_path)

@@ -7,20 +7,25 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import skimage.data
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mien.artifact import load_avatar, load_motion, read_weights, save_avatar, save_motion
+from mien.artifact.baked import load_baked, save_baked
+from mien.engine.play_cpu import express
 from mien.model.network import Network
+from mien.preprocess.face import find_faces
+from mien.preprocess.pose import canonical_landmarks, fit_pose, head_motion
 from mien.serve.controls import NAMES, load_controls
 from mien.serve.export_networks import export_networks
 from mien.serve.packets import Packet, decode_packet, encode_packet
 from mien.serve.protocol import Range
-from mien.structures import Camera
+from mien.structures import Camera, Gaussians
 
 sys.path.insert(0, str(Path(__file__).parent))
-from stand_in import avatar_of, latent_of, small_network, take_of
+from stand_in import avatar_of, baked_of, latent_of, small_network, take_of
 
 VALUES = {"jawOpen": 0.7, "mouthSmileLeft": 0.5, "eyeLookUpRight": 1.0, "eyeBlinkLeft": 0.3}
 
@@ -50,8 +55,10 @@ def write(folder: Path) -> None:
     save_avatar(folder / "free.mien", type(avatar)(
         free, avatar.basis, avatar.source_latent, avatar.intrinsics, None, avatar.preset
     ))  # fmt: skip
+    save_baked(folder / "baked.mien", baked_of(network, avatar))
     save_motion(folder / "take.motion", take_of(network))
     export_networks(network, folder / "networks.safetensors")
+    save_file({"pixels": recorded_landmarks()}, folder / "landmarks.safetensors")
     (folder / "packet.bin").write_bytes(encode_packet(PACKET, RANGE))
     save_file(expected(folder), folder / "expected.safetensors")
 
@@ -66,15 +73,13 @@ def expected(folder: Path) -> dict[str, Tensor]:
         avatar = load_avatar(folder / f"{kind}.mien")
         latent = latent_of(network, controls, avatar, VALUES)
         gaussians, _ = network.animate(avatar, latent)
-        blank = torch.zeros_like(gaussians.opacities[:, None])
         result |= {
             f"{kind}.features": avatar.features,
             f"{kind}.latent": latent,
-            f"{kind}.means": torch.cat([gaussians.means, gaussians.opacities[:, None]], -1),
-            f"{kind}.quats": gaussians.quats,
-            f"{kind}.scales": torch.cat([gaussians.scales, blank], -1),
-            f"{kind}.colors": torch.cat([gaussians.colors, blank], -1),
+            **drawable(kind, gaussians),
         }
+    baked = load_baked(folder / "baked.mien")
+    result |= {"baked.weights": baked.weigh(latent), **drawable("baked", express(baked, latent))}
     cameras = Camera.orbit(*torch.tensor(VIEWPOINTS).T)
     take = load_motion(folder / "take.motion")
     result |= {
@@ -90,14 +95,53 @@ def expected(folder: Path) -> dict[str, Tensor]:
         "take.median": take.latents.median(0).values,
         "take.cam_from_head": take.cam_from_head,
     }
+    result |= expected_poses(load_file(folder / "landmarks.safetensors")["pixels"], network)
     return {name: value.contiguous() for name, value in result.items()}
+
+
+def drawable(kind: str, gaussians: Gaussians) -> dict[str, Tensor]:
+    """Gaussians as the page keeps them: four numbers each, the opacity behind the position."""
+    blank = torch.zeros_like(gaussians.opacities[:, None])
+    return {
+        f"{kind}.means": torch.cat([gaussians.means, gaussians.opacities[:, None]], -1),
+        f"{kind}.quats": gaussians.quats,
+        f"{kind}.scales": torch.cat([gaussians.scales, blank], -1),
+        f"{kind}.colors": torch.cat([gaussians.colors, blank], -1),
+    }
+
+
+def recorded_landmarks() -> Tensor:
+    """(3, 478, 3) what the mesh sees of the astronaut, and the same tilted, moved and resized."""
+    (face,) = find_faces(skimage.data.astronaut())
+    frames = [face]
+    for angle, size, shift in ((0.4, 0.6, (90, 30)), (-0.3, 1.7, (-60, 45))):
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        frames.append(size * np.concatenate([face[:, :2] @ turn + shift, face[:, 2:]], 1))
+    return torch.from_numpy(np.stack(frames)).float()
+
+
+def expected_poses(pixels: Tensor, network: Network) -> dict[str, Tensor]:
+    """What landmarks in pixels (T, 478, 3) say of a head; it moves from where frame 0 has it."""
+    pose = fit_pose(pixels.numpy())
+    landmarks = torch.from_numpy(canonical_landmarks(pixels.double().numpy(), pose))
+    moved = [head_motion(pose[np.array([i, 0])])[0] for i in range(len(pose))]
+    return {
+        "face.rotation": torch.from_numpy(pose.rotation).float(),
+        "face.focal": torch.from_numpy(pose.focal).float(),
+        "face.centre": torch.from_numpy(pose.centre).float(),
+        "face.landmarks": landmarks,
+        "face.latents": network.motion(landmarks),
+        "face.cam_from_head": torch.from_numpy(np.stack(moved)),
+    }
 
 
 def exported_network(path: Path) -> Network:
     """The stand-in network with the weights that the page has."""
     network = small_network()
     state = read_weights(path).state
-    parts = {name: value for name, value in state.items() if not name.startswith("controls.")}
+    parts = {
+        name: value for name, value in state.items() if not name.startswith(("controls.", "face."))
+    }
     network.load_state_dict(network.state_dict() | parts)
     return network
 

@@ -4,8 +4,12 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { chromium } from "playwright-core";
 
-/** A browser, what opens pages in it, and all that its pages complain of. */
-export async function openBrowser() {
+/**
+ * A browser, what opens pages in it, and all that its pages complain of.
+ *
+ * @param extra further arguments of Chromium's.
+ */
+export async function openBrowser(extra = []) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
@@ -17,13 +21,18 @@ export async function openBrowser() {
       "--disable-sync",
       "--use-angle=swiftshader",
       "--enable-unsafe-swiftshader",
+      ...extra,
     ],
   });
   const complaints = [];
   const newPage = async (viewport) => {
     const page = await browser.newPage({ viewport });
     page.on("console", (message) => {
-      if (["error", "warning"].includes(message.type())) complaints.push(message.text());
+      // Chromium says so of its own accord where there is no WebGPU.
+      const expected = message.text() === "No available adapters.";
+      if (["error", "warning"].includes(message.type()) && !expected) {
+        complaints.push(message.text());
+      }
     });
     page.on("pageerror", (error) => complaints.push(String(error)));
     return page;

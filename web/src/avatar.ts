@@ -31,20 +31,26 @@ export interface Anchors {
   readonly axes: Float32Array;
 }
 
-/** A person as canonical Gaussians; see `mien.structures.Avatar`. */
-export interface Avatar {
+/** What every avatar file says of its person. */
+export interface Head {
   readonly count: number;
+  /** (D,) the photo's own expression. */
+  readonly sourceLatent: Float32Array;
+  /** Focal length in units of image size. */
+  readonly focal: number;
+  readonly preset: string;
+  /** Fingerprint of the weights that read it; see `mien.model.matching`. */
+  readonly weights: string;
+  readonly provenance: Readonly<Record<string, string>>;
+}
+
+/** A person as canonical Gaussians; see `mien.structures.Avatar`. */
+export interface Avatar extends Head {
   /** (N, 48). */
   readonly features: Float32Array;
   /** (N, 48). */
   readonly basis: Float32Array;
-  /** (D,). */
-  readonly sourceLatent: Float32Array;
-  /** Focal length in units of image size. */
-  readonly focal: number;
   readonly anchors: Anchors | null;
-  readonly preset: string;
-  readonly provenance: Readonly<Record<string, string>>;
 }
 
 /** A driving take; see `mien.structures.Motion`. */
@@ -59,32 +65,39 @@ export interface Take {
   /** (T,) seconds, increasing, from 0. */
   readonly times: Float32Array;
   readonly preset: string;
+  /** Fingerprint of the motion encoder that made it. */
+  readonly weights: string;
 }
 
-/** Read a `.mien` file. Throws `FormatError`. */
+/** Read a `.mien` file that is not baked. Throws `FormatError`. */
 export async function readAvatar(buffer: ArrayBuffer): Promise<Avatar> {
   const file = parseSafetensors(buffer);
   checkFormat(file, AVATAR_FORMAT);
+  const head = readHead(file);
+  const [features, basis] = await Promise.all([
+    unpack(file, "features", head.count),
+    unpack(file, "basis", head.count),
+  ]);
+  const anchors = file.tensors.has("anchors.means") ? unpackAnchors(file, head.count) : null;
+  return { ...head, features, basis, anchors };
+}
+
+/** What all avatars share. Throws `FormatError`. */
+export function readHead(file: SafeFile): Head {
   const count = Number(file.metadata.get("gaussians"));
   if (!Number.isInteger(count) || count < 1 || count > MAX_LENGTH) {
     throw new FormatError("Its number of Gaussians is malformed.");
   }
-  const [features, basis] = await Promise.all([
-    unpack(file, "features", count),
-    unpack(file, "basis", count),
-  ]);
   const intrinsics = floats(file, "intrinsics", [3, 3]);
   if (!(intrinsics[0] > 0.05 && intrinsics[0] < 1000)) {
     throw new FormatError("Its focal length is out of range.");
   }
   return {
     count,
-    features,
-    basis,
     sourceLatent: floats(file, "source_latent", [null]),
     focal: intrinsics[0],
-    anchors: file.tensors.has("anchors.means") ? unpackAnchors(file, count) : null,
     preset: file.metadata.get("preset") ?? "",
+    weights: file.metadata.get("weights") ?? "",
     provenance: provenance(file),
   };
 }
@@ -93,23 +106,36 @@ export async function readAvatar(buffer: ArrayBuffer): Promise<Avatar> {
 async function unpack(file: SafeFile, name: string, count: number): Promise<Float32Array> {
   const step = floats(file, `${name}.step`, [CHANNELS]);
   const offset = floats(file, `${name}.offset`, [CHANNELS]);
-  const codes = expectTensor(file, `${name}.codes`, ["U8"], [null]).bytes;
-  const size = CHANNELS * count;
-  const planes = await inflate(codes, 2 * size);
-  const values = new Float32Array(size);
+  const codes = await readCodes(file, name, CHANNELS * count);
+  const values = new Float32Array(codes.length);
   for (let channel = 0; channel < CHANNELS; channel++) {
     for (let i = 0; i < count; i++) {
-      const at = channel * count + i;
-      const code = ((planes[at] | (planes[size + at] << 8)) << 16) >> 16;
-      values[i * CHANNELS + channel] = (code - 128) * step[channel] + offset[channel];
+      const code = codes[channel * count + i];
+      values[i * CHANNELS + channel] = code * step[channel] + offset[channel];
     }
   }
   if (!values.every(Number.isFinite)) throw new FormatError(`${name} is not finite.`);
   return values;
 }
 
+/** Whole numbers that were split into a plane of low and one of high bytes, and deflated. */
+export async function readCodes(file: SafeFile, name: string, size: number): Promise<Int16Array> {
+  const stream = expectTensor(file, `${name}.codes`, ["U8"], [null]).bytes;
+  const planes = await inflate(stream, 2 * size);
+  const codes = new Int16Array(size);
+  for (let i = 0; i < size; i++) codes[i] = (planes[i] | (planes[size + i] << 8)) - CODE_OFFSET;
+  return codes;
+}
+
+/** What is added to codes before they are split, so that small ones have the same high byte. */
+const CODE_OFFSET = 128;
+
+/** Deflate makes nothing smaller than this. */
+const BEST_RATIO = 1100;
+
 /** Inflate a zlib stream that must hold exactly `size` bytes; stops as soon as it holds more. */
 export async function inflate(stream: Uint8Array, size: number): Promise<Uint8Array> {
+  if (size > BEST_RATIO * stream.length) throw new FormatError("Its codes are too few.");
   const result = new Uint8Array(size);
   let filled = 0;
   const source = new Blob([stream.slice()]).stream();
@@ -181,5 +207,6 @@ export function readTake(buffer: ArrayBuffer): Take {
     translations: floats(file, "translations", [frames, 3]),
     times: times.map((time) => time - times[0]),
     preset: file.metadata.get("preset") ?? "",
+    weights: file.metadata.get("weights") ?? "",
   };
 }

@@ -1,10 +1,11 @@
 /** For GPUs that cannot draw into float textures: decoding in a worker, by `decode.ts`. */
 
 import type { Avatar } from "./avatar";
+import type { BakedAvatar } from "./baked";
 import type { Gaussians } from "./decode";
 import DecodeWorker from "./decode.worker?worker&inline";
+import type { GaussianTextures } from "./gaussian_target";
 import { rowsFor, texture, WIDTH } from "./gl";
-import type { GaussianTextures } from "./gpu_decode";
 import type { Networks } from "./networks";
 
 /** Decodes one avatar again and again; the same to use as `GpuDecoder`. */
@@ -14,7 +15,7 @@ export class CpuDecoder {
   readonly #gl: WebGL2RenderingContext;
   readonly #worker = new DecodeWorker();
 
-  constructor(gl: WebGL2RenderingContext, networks: Networks, avatar: Avatar) {
+  constructor(gl: WebGL2RenderingContext, networks: Networks, avatar: Avatar | BakedAvatar) {
     this.#gl = gl;
     this.count = avatar.count;
     const make = () => texture(gl, gl.RGBA32F, WIDTH, rowsFor(avatar.count));

@@ -3,7 +3,7 @@
  * The GPU's (`gpu_decode.ts`) must give the same; where the GPU cannot, a worker runs this one.
  */
 
-import type { Avatar } from "./avatar";
+import type { Avatar, Head } from "./avatar";
 import type { Controls, LandmarkMotion, Linear, Networks } from "./networks";
 import { CHANNELS, EYES, LANDMARKS, OFFSET_STEP } from "./protocol.generated";
 
@@ -63,7 +63,7 @@ export class Puppet {
   }
 
   /** The latent of control values, as a change of the avatar's own. */
-  latent(avatar: Avatar, values: Float32Array): Float32Array {
+  latent(avatar: Head, values: Float32Array): Float32Array {
     const landmarks = expressionLandmarks(this.#networks.controls, values);
     const driving = motionLatent(this.#networks.motion, landmarks);
     return avatar.sourceLatent.map((own, d) => own + driving[d] - this.#neutral[d]);
@@ -164,7 +164,8 @@ export function apply(layer: Linear, input: Float32Array): Float32Array {
   return output;
 }
 
-function silu(x: number): number {
+/** x · sigmoid(x). */
+export function silu(x: number): number {
   return x / (1 + Math.exp(-x));
 }
 

@@ -57,6 +57,27 @@ export function texture(
   return result;
 }
 
+/** Textures of one size, one above the other, read texel by texel. */
+export function arrayTexture(
+  gl: WebGL2RenderingContext,
+  format: number,
+  width: number,
+  height: number,
+  layers: number,
+): WebGLTexture {
+  const tooLarge =
+    Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE) ||
+    layers > gl.getParameter(gl.MAX_ARRAY_TEXTURE_LAYERS);
+  if (tooLarge) throw new UnsupportedError("This avatar is too large for this GPU.");
+  const result = gl.createTexture();
+  gl.bindTexture(gl.TEXTURE_2D_ARRAY, result);
+  gl.texStorage3D(gl.TEXTURE_2D_ARRAY, 1, format, width, height, layers);
+  for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) {
+    gl.texParameteri(gl.TEXTURE_2D_ARRAY, side, gl.NEAREST);
+  }
+  return result;
+}
+
 /** Bind textures to the samplers of these names, in order from unit 0. */
 export function bindTextures(
   gl: WebGL2RenderingContext,

@@ -1,37 +1,27 @@
 /**
  * Fusion and decoder as one fragment shader: a texel is a Gaussian. Gives what `decode.ts` gives,
  * but for the half precision of weights and features.
- *
- * `fusion.proj` is folded into the layer after it and the gain into the layer before the sum; the
- * basis is normalised once, when the avatar is loaded.
  */
 
 import type { Avatar } from "./avatar";
-import { modulation, normalise } from "./decode";
-import { bindTextures, FULL_SCREEN, framebuffer, program, rowsFor, texture, WIDTH } from "./gl";
+import { modulation } from "./decode";
+import { anchorRecords, type Folded, fold, normalisedBasis, padded, weightBlocks } from "./folded";
+import { GaussianTarget, type GaussianTextures, OUTPUTS } from "./gaussian_target";
+import { bindTextures, FULL_SCREEN, program, rowsFor, texture, WIDTH } from "./gl";
 import { toHalf } from "./half";
-import type { Linear, Networks } from "./networks";
+import type { Networks } from "./networks";
 import { CHANNELS, OFFSET_STEP, RAW } from "./protocol.generated";
 
 const BLOCKS = CHANNELS / 4;
 const RAW_BLOCKS = Math.ceil(RAW / 4);
 const WEIGHTS_WIDTH = 128;
 
-/** Textures of what the renderer draws; see `Gaussians` in `decode.ts`. */
-export interface GaussianTextures {
-  readonly means: WebGLTexture;
-  readonly quats: WebGLTexture;
-  readonly scales: WebGLTexture;
-  readonly colors: WebGLTexture;
-}
-
 /** Decodes one avatar again and again. */
 export class GpuDecoder {
-  readonly textures: GaussianTextures;
   readonly count: number;
   readonly #gl: WebGL2RenderingContext;
   readonly #program: WebGLProgram;
-  readonly #target: WebGLFramebuffer;
+  readonly #target: GaussianTarget;
   readonly #inputs: Record<string, WebGLTexture>;
   readonly #networks: Networks;
   readonly #avatar: Avatar;
@@ -41,19 +31,22 @@ export class GpuDecoder {
     this.#networks = networks;
     this.#avatar = avatar;
     this.count = avatar.count;
-    const rows = rowsFor(avatar.count);
-    const make = () => texture(gl, gl.RGBA32F, WIDTH, rows);
-    this.textures = { means: make(), quats: make(), scales: make(), colors: make() };
-    this.#target = framebuffer(gl, Object.values(this.textures));
+    this.#target = new GaussianTarget(gl, avatar.count);
     const folded = fold(networks);
     this.#program = program(gl, FULL_SCREEN, shader(folded, avatar));
     this.#inputs = {
       features: perGaussian(gl, gl.RGBA16F, avatar.features, BLOCKS),
       basis: perGaussian(gl, gl.RGBA16F, normalisedBasis(avatar), BLOCKS),
       weights: weightsTexture(gl, folded),
-      ...(avatar.anchors && { anchors: anchorsTexture(gl, avatar) }),
+      ...(avatar.anchors && {
+        anchors: perGaussian(gl, gl.RGBA32F, anchorRecords(avatar.anchors), 2),
+      }),
     };
     this.#setConstants(folded);
+  }
+
+  get textures(): GaussianTextures {
+    return this.#target.textures;
   }
 
   #setConstants(folded: Folded): void {
@@ -75,102 +68,19 @@ export class GpuDecoder {
   /** Fill the textures with the avatar as it expresses `latent`; gives positions, opacities. */
   run(latent: Float32Array): Promise<Float32Array> {
     const gl = this.#gl;
-    gl.bindFramebuffer(gl.FRAMEBUFFER, this.#target);
-    gl.viewport(0, 0, WIDTH, rowsFor(this.count));
-    gl.disable(gl.BLEND);
     gl.useProgram(this.#program);
     bindTextures(gl, this.#program, this.#inputs);
     const asked = modulation(this.#networks, this.#avatar.sourceLatent, latent);
     gl.uniform4fv(gl.getUniformLocation(this.#program, "modulation"), asked);
-    gl.bindVertexArray(null);
-    gl.drawArrays(gl.TRIANGLES, 0, 3);
-    return this.#readMeans();
-  }
-
-  /** (N, 4) as last decoded; waits for the GPU without blocking. */
-  async #readMeans(): Promise<Float32Array> {
-    const gl = this.#gl;
-    const rows = rowsFor(this.count);
-    const buffer = gl.createBuffer();
-    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, buffer);
-    gl.bufferData(gl.PIXEL_PACK_BUFFER, 16 * WIDTH * rows, gl.STREAM_READ);
-    gl.bindFramebuffer(gl.FRAMEBUFFER, this.#target);
-    gl.readBuffer(gl.COLOR_ATTACHMENT0);
-    gl.readPixels(0, 0, WIDTH, rows, gl.RGBA, gl.FLOAT, 0);
-    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
-    await finished(gl);
-    const means = new Float32Array(4 * this.count);
-    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, buffer);
-    gl.getBufferSubData(gl.PIXEL_PACK_BUFFER, 0, means);
-    gl.bindBuffer(gl.PIXEL_PACK_BUFFER, null);
-    gl.deleteBuffer(buffer);
-    return means;
+    return this.#target.fill();
   }
 
   dispose(): void {
     const gl = this.#gl;
-    for (const value of [...Object.values(this.textures), ...Object.values(this.#inputs)]) {
-      gl.deleteTexture(value);
-    }
-    gl.deleteFramebuffer(this.#target);
+    for (const value of Object.values(this.#inputs)) gl.deleteTexture(value);
+    this.#target.dispose();
     gl.deleteProgram(this.#program);
   }
-}
-
-/** Resolves when the GPU has done all that it was told so far. */
-async function finished(gl: WebGL2RenderingContext): Promise<void> {
-  const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
-  if (!fence) return;
-  gl.flush();
-  while (!gl.isContextLost() && gl.clientWaitSync(fence, 0, 0) === gl.TIMEOUT_EXPIRED) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-  gl.deleteSync(fence);
-}
-
-/** The layers that the shader computes, two and two with a softplus between. */
-interface Folded {
-  readonly fusionHidden: Linear;
-  readonly fusionOut: Linear;
-  readonly decoderHidden: Linear;
-  readonly decoderOut: Linear;
-}
-
-function fold({ fusion, decoder }: Networks): Folded {
-  const { hidden, proj, out, gain } = fusion;
-  const weight = new Float32Array(hidden.outputs * proj.inputs);
-  const bias = hidden.bias.slice();
-  for (let row = 0; row < hidden.outputs; row++) {
-    for (let k = 0; k < hidden.inputs; k++) {
-      const factor = hidden.weight[row * hidden.inputs + k];
-      bias[row] += factor * proj.bias[k];
-      for (let column = 0; column < proj.inputs; column++) {
-        weight[row * proj.inputs + column] += factor * proj.weight[k * proj.inputs + column];
-      }
-    }
-  }
-  const gained = (values: Float32Array) => values.map((value) => gain * value);
-  return {
-    fusionHidden: { ...hidden, inputs: proj.inputs, weight, bias },
-    fusionOut: { ...out, weight: gained(out.weight), bias: gained(out.bias) },
-    decoderHidden: decoder.hidden,
-    decoderOut: decoder.out,
-  };
-}
-
-function padded(values: Float32Array): Float32Array {
-  const result = new Float32Array(Math.ceil(values.length / 4) * 4);
-  result.set(values);
-  return result;
-}
-
-function normalisedBasis(avatar: Avatar): Float32Array {
-  const result = new Float32Array(avatar.basis.length);
-  for (let at = 0; at < result.length; at += CHANNELS) {
-    const range = [at, at + CHANNELS] as const;
-    normalise(avatar.basis.subarray(...range), result.subarray(...range));
-  }
-  return result;
 }
 
 /** Texel j of Gaussian i lies at (i mod WIDTH, (i div WIDTH) · texels + j). */
@@ -194,35 +104,9 @@ function perGaussian(
   return result;
 }
 
-function anchorsTexture(gl: WebGL2RenderingContext, avatar: Avatar): WebGLTexture {
-  const { anchors, count } = avatar;
-  if (!anchors) throw new TypeError("no anchors");
-  const values = new Float32Array(8 * count);
-  for (let i = 0; i < count; i++) {
-    values.set(anchors.means.subarray(3 * i, 3 * i + 3), 8 * i);
-    values[8 * i + 3] = anchors.scales[i];
-    values.set(anchors.colors.subarray(3 * i, 3 * i + 3), 8 * i + 4);
-    values[8 * i + 7] = anchors.density[i];
-  }
-  return perGaussian(gl, gl.RGBA32F, values, 2);
-}
-
-/**
- * Weights in the order in which the shader reads them, eight halves a texel: for each four hidden
- * units, the blocks that lead to them, then the blocks that lead on.
- */
+/** Eight halves a texel. */
 function weightsTexture(gl: WebGL2RenderingContext, folded: Folded): WebGLTexture {
-  const halves: number[] = [];
-  for (const [first, second] of [
-    [folded.fusionHidden, folded.fusionOut],
-    [folded.decoderHidden, folded.decoderOut],
-  ]) {
-    for (let unit = 0; unit < first.outputs; unit += 4) {
-      for (let input = 0; input < first.inputs; input += 4) block(halves, first, unit, input);
-      for (let output = 0; output < second.outputs; output += 4)
-        block(halves, second, output, unit);
-    }
-  }
+  const halves = weightBlocks(folded).map(toHalf);
   const rows = Math.ceil(halves.length / (8 * WEIGHTS_WIDTH));
   const words = new Uint32Array(4 * WEIGHTS_WIDTH * rows);
   for (let i = 0; i < halves.length; i += 2) words[i / 2] = halves[i] | (halves[i + 1] << 16);
@@ -241,16 +125,6 @@ function weightsTexture(gl: WebGL2RenderingContext, folded: Folded): WebGLTextur
   return result;
 }
 
-/** Append a block of 4 × 4 weights, column by column; what lies outside the matrix is zero. */
-function block(halves: number[], layer: Linear, row: number, column: number): void {
-  for (let i = column; i < column + 4; i++) {
-    for (let o = row; o < row + 4; o++) {
-      const inside = i < layer.inputs && o < layer.outputs;
-      halves.push(inside ? toHalf(layer.weight[o * layer.inputs + i]) : 0);
-    }
-  }
-}
-
 function shader(folded: Folded, avatar: Avatar): string {
   const fusionHidden = Math.ceil(folded.fusionHidden.outputs / 4);
   const decoderHidden = Math.ceil(folded.decoderHidden.outputs / 4);
@@ -261,10 +135,7 @@ uniform vec4 modulation[${2 * BLOCKS}];
 uniform vec4 fusion_hidden_bias[${fusionHidden}], fusion_out_bias[${BLOCKS}];
 uniform vec4 decoder_hidden_bias[${decoderHidden}], decoder_out_bias[${RAW_BLOCKS}];
 uniform mat3 axes;
-layout(location = 0) out vec4 mean_opacity;
-layout(location = 1) out vec4 quat;
-layout(location = 2) out vec4 scale;
-layout(location = 3) out vec4 color;
+${OUTPUTS}
 
 int next = 0;
 

@@ -1,22 +1,29 @@
 /** The page: fetches what it is to show, and wires controls to the picture. */
 
-import { type Avatar, readAvatar, readTake, type Take } from "./avatar";
+import { type Avatar, readTake, type Take } from "./avatar";
+import { type BakedAvatar, isBaked, readAnyAvatar } from "./baked";
 import { Recording, save } from "./capture";
 import { Puppet } from "./decode";
 import { toArray, type Values } from "./expressions";
 import { type Networks, readNetworks } from "./networks";
 import { OrbitControls } from "./orbit";
-import { attempt, byId } from "./page";
+import { attempt, byId, stem } from "./page";
+import { PhotoPanel } from "./photo";
 import { type Asset, MANIFEST_PATH, type Manifest } from "./protocol.generated";
 import { Driver, join, roomToken, Watcher } from "./room";
 import { type Camera, FRONTAL, follow, orbit } from "./scene";
 import { ControlPanel } from "./sliders";
 import { TakePlayer } from "./take_player";
 import { Viewer } from "./viewer";
+import { Webcam } from "./webcam";
 import type { Background } from "./webgl";
+import { openDevice } from "./webgpu_decode";
 
 const SCREENSHOT_SIDE = 1024;
 const TURN_SECONDS = 8;
+
+/** Asked for at once, while files are fetched. */
+const device = openDevice();
 
 /** One avatar, everything that moves it, and the page around it. */
 class App {
@@ -24,51 +31,56 @@ class App {
   readonly orbit: OrbitControls;
   readonly controls: ControlPanel;
   readonly #networks: Networks;
+  readonly #manifest: Manifest;
   readonly #puppet: Puppet;
   readonly #player: TakePlayer;
   readonly #driver: Driver | null;
-  #avatar: Avatar;
+  /** None in a page that was exported to one file: it would be four times as large. */
+  readonly #webcam: Webcam | null;
+  #avatar: Avatar | BakedAvatar;
   #latent: Float32Array;
   #camera: Camera;
 
   constructor(
     networks: Networks,
-    avatar: Avatar,
-    takes: readonly Asset[],
+    avatar: Avatar | BakedAvatar,
+    manifest: Manifest,
     driver: Driver | null = null,
   ) {
     this.#driver = driver;
+    this.#manifest = manifest;
     this.#latent = avatar.sourceLatent;
     this.#camera = orbit(FRONTAL, avatar.focal);
     this.#networks = networks;
     this.#puppet = new Puppet(networks);
     this.#avatar = avatar;
-    this.viewer = new Viewer(byId<HTMLCanvasElement>("picture"));
-    this.#player = new TakePlayer(takes, fetchTake(networks), (latent, camera) => {
-      this.tell(latent, camera ?? orbit(this.orbit.view, this.#avatar.focal));
+    this.viewer = new Viewer(byId<HTMLCanvasElement>("picture"), device);
+    const { motion_weights } = manifest.networks;
+    const fetchTake = async (asset: Asset) =>
+      fitting(await download(asset.url), networks, motion_weights);
+    this.#player = new TakePlayer(manifest.takes, fetchTake, (latent, camera) => {
+      this.#webcam?.stop();
+      this.tell(latent, camera ?? this.#chosenCamera());
     });
-    this.orbit = new OrbitControls(this.viewer.canvas, (view) =>
-      this.tell(this.#latent, orbit(view, this.#avatar.focal)),
+    this.#webcam = carried ? null : this.#wireWebcam();
+    this.orbit = new OrbitControls(this.viewer.canvas, () =>
+      this.tell(this.#latent, this.#chosenCamera()),
     );
     this.controls = new ControlPanel((values) => this.#express(values));
     this.#wirePicture();
     this.#wireKeys();
-    // In a room everyone sees the same avatar.
-    if (roomToken() === null) this.#wireDrop();
+    this.#wirePeople();
     setInterval(() => this.#showFigures(), 500);
   }
 
   /** Show an avatar and say whose it is. Rejects when it does not fit the networks. */
-  async show(avatar: Avatar, name: string): Promise<void> {
-    if (
-      avatar.preset !== this.#networks.preset ||
-      avatar.sourceLatent.length !== this.#networks.latentSize
-    ) {
-      throw new Error(`It was made with another preset ('${avatar.preset}').`);
-    }
+  async show(avatar: Avatar | BakedAvatar, name: string): Promise<void> {
+    this.#check(avatar);
     this.#player.stop();
+    this.#webcam?.stop();
     this.#avatar = avatar;
     this.#player.avatar = avatar;
+    if (this.#webcam) this.#webcam.avatar = avatar;
     await this.viewer.show(this.#networks, avatar);
     this.orbit.set(FRONTAL);
     this.controls.set({});
@@ -77,6 +89,17 @@ class App {
     const consent = avatar.provenance.consent ?? "not stated";
     byId("provenance").textContent = `A synthetic head. Consent of its subject: ${consent}.`;
     await this.viewer.settled();
+  }
+
+  #check(avatar: Avatar | BakedAvatar): void {
+    const { preset, latentSize } = this.#networks;
+    if (avatar.preset !== preset || avatar.sourceLatent.length !== latentSize) {
+      throw new Error(`It was made with another preset ('${avatar.preset}').`);
+    }
+    const { avatar_weights, motion_weights } = this.#manifest.networks;
+    if (avatar.weights !== (isBaked(avatar) ? motion_weights : avatar_weights)) {
+      throw new Error("It was made with other weights than this page has; make it again.");
+    }
   }
 
   /** Do as the room's driver does, and look as it does until the person turns the head. */
@@ -102,6 +125,11 @@ class App {
     return this.viewer.snapshot(side);
   }
 
+  /** What the picture was last told. */
+  get told(): { readonly latent: Float32Array; readonly camera: Camera } {
+    return { latent: this.#latent, camera: this.#camera };
+  }
+
   /** Show this expression as this camera sees it, here and, when driving, to the room. */
   tell(latent: Float32Array, camera: Camera): void {
     if (latent !== this.#latent) this.viewer.express(latent);
@@ -111,11 +139,27 @@ class App {
     this.#driver?.say(latent, camera);
   }
 
+  /** Where the person looks from, unless the head follows somebody's pose. */
+  #chosenCamera(): Camera {
+    return orbit(this.orbit.view, this.#avatar.focal);
+  }
+
   #express(values: Values): void {
     this.#player.stop();
-    const latent = this.#puppet.latent(this.#avatar, toArray(values));
+    this.#webcam?.stop();
     // A take may have left the camera where its driver's head was.
-    this.tell(latent, orbit(this.orbit.view, this.#avatar.focal));
+    this.tell(this.#puppet.latent(this.#avatar, toArray(values)), this.#chosenCamera());
+  }
+
+  #wireWebcam(): Webcam {
+    if (this.#driver) {
+      byId("camera-promise").textContent =
+        "Your face moves the avatar. The room gets your expression and pose, never the picture.";
+    }
+    return new Webcam(this.#networks, (latent, camera) => {
+      this.#player.stop();
+      this.tell(latent, camera ?? this.#chosenCamera());
+    });
   }
 
   #wirePicture(): void {
@@ -178,32 +222,51 @@ class App {
     });
   }
 
-  #wireDrop(): void {
+  /** Let another person be seen, from a photo or an avatar file, or a take be played. */
+  #wirePeople(): void {
+    const token = roomToken();
+    const open = async (file: ArrayBuffer, name: string) =>
+      this.show(await readAnyAvatar(file), name);
+    // In a room everyone sees the same avatar; a new one can only be saved.
+    const alone = token === null;
+    const panel = carried ? null : new PhotoPanel(token, alone ? open : async () => undefined);
+    if (!alone) return;
+    const play = (file: ArrayBuffer, name: string) => {
+      const take = fitting(file, this.#networks, this.#manifest.networks.motion_weights);
+      this.#player.add(name, take);
+    };
     const { canvas } = this.viewer;
     canvas.addEventListener("dragover", (event) => event.preventDefault());
     canvas.addEventListener("drop", (event) => {
       event.preventDefault();
       const file = event.dataTransfer?.files[0];
       if (!file) return;
-      attempt(async () => this.show(await readAvatar(await file.arrayBuffer()), stem(file.name)));
+      attempt(async () => {
+        if (panel && file.type.startsWith("image/")) return panel.encode(file);
+        const show = file.name.endsWith(".motion") ? play : open;
+        return show(await file.arrayBuffer(), stem(file.name));
+      });
     });
   }
 
   #showFigures(): void {
     const rate = this.viewer.framesPerSecond(performance.now());
     const speed = rate > 0 ? `${rate.toFixed(0)} frames/s` : "still";
-    byId("figures").textContent = `${this.viewer.count.toLocaleString("en")} Gaussians · ${speed}`;
+    const count = this.viewer.count.toLocaleString("en");
+    byId("figures").textContent = `${count} Gaussians · ${this.viewer.engine} · ${speed}`;
   }
 }
 
-function fetchTake(networks: Networks): (asset: Asset) => Promise<Take> {
-  return async (asset) => {
-    const take = readTake(await download(asset.url));
-    if (take.preset !== networks.preset || take.latentSize !== networks.latentSize) {
-      throw new Error(`It was made with another preset ('${take.preset}').`);
-    }
-    return take;
-  };
+/** A take that fits; throws where it does not. */
+function fitting(buffer: ArrayBuffer, networks: Networks, weights: string): Take {
+  const take = readTake(buffer);
+  if (take.preset !== networks.preset || take.latentSize !== networks.latentSize) {
+    throw new Error(`It was made with another preset ('${take.preset}').`);
+  }
+  if (take.weights !== weights) {
+    throw new Error("It was made with other weights; start `mien view` with --take to show it.");
+  }
+  return take;
 }
 
 async function download(url: string): Promise<ArrayBuffer> {
@@ -216,10 +279,6 @@ async function found(url: string): Promise<Response> {
   return answer;
 }
 
-function stem(name: string): string {
-  return name.replace(/\.[^.]*$/, "");
-}
-
 declare global {
   interface Window {
     /** For the console and for tests: the running page. */
@@ -227,10 +286,11 @@ declare global {
   }
 }
 
+/** What a page that was exported to one file carries, as data URLs. */
+const carried = document.getElementById("manifest")?.textContent;
+
 /** The page of a person alone: no room. */
 async function openAlone(): Promise<void> {
-  // A page exported to one file carries everything, as data URLs.
-  const carried = document.getElementById("manifest")?.textContent;
   const manifest = carried ? JSON.parse(carried) : await (await found(MANIFEST_PATH)).json();
   window.mien = await open(manifest, null);
 }
@@ -264,12 +324,12 @@ async function openRoom(token: string): Promise<void> {
 
 async function open(manifest: Manifest, driver: Driver | null): Promise<App> {
   const [avatar, networks] = await Promise.all([
-    download(manifest.avatar.url).then(readAvatar),
+    download(manifest.avatar.url).then(readAnyAvatar),
     download(manifest.networks.file.url).then((buffer) =>
       readNetworks(buffer, manifest.networks.gain),
     ),
   ]);
-  const app = new App(networks, avatar, manifest.takes, driver);
+  const app = new App(networks, avatar, manifest, driver);
   await app.show(avatar, manifest.avatar.name);
   return app;
 }

@@ -53,6 +53,16 @@ export interface Controls {
   readonly shapes: Float32Array;
 }
 
+/** `mien.preprocess.pose.Canonical`. */
+export interface CanonicalFace {
+  /** (478, 3) canonical landmarks of a neutral face. */
+  readonly points: Float32Array;
+  /** Landmarks that expressions hardly move. */
+  readonly rigid: readonly number[];
+  /** How much more the head nods than the landmarks do. */
+  readonly pitchGain: number;
+}
+
 export interface Networks {
   readonly preset: string;
   readonly latentSize: number;
@@ -60,6 +70,7 @@ export interface Networks {
   readonly decoder: Decoder;
   readonly motion: LandmarkMotion;
   readonly controls: Controls;
+  readonly face: CanonicalFace;
 }
 
 export type ControlName = (typeof CONTROL_GROUPS)[keyof typeof CONTROL_GROUPS][number];
@@ -106,7 +117,17 @@ export function readNetworks(buffer: ArrayBuffer, gain: number): Networks {
       neutral: floats(file, "controls.neutral", [LANDMARKS * 3]),
       shapes: floats(file, "controls.shapes", [CONTROL_NAMES.length * LANDMARKS * 3]),
     },
+    face: canonicalFace(file),
   };
+}
+
+function canonicalFace(file: SafeFile): CanonicalFace {
+  const rigid = Array.from(floats(file, "face.rigid", [null]));
+  if (rigid.some((i) => !Number.isInteger(i) || i < 0 || i >= LANDMARKS)) {
+    throw new FormatError("It names landmarks that do not exist.");
+  }
+  const [pitchGain] = floats(file, "face.pitch_gain", [1]);
+  return { points: floats(file, "face.points", [LANDMARKS * 3]), rigid, pitchGain };
 }
 
 function chained(...layers: Linear[]): void {

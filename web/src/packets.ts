@@ -58,21 +58,32 @@ function quantise(value: number, steps: number): number {
   return Math.round(Math.min(Math.max(value, -1), 1) * steps);
 }
 
-/** A range that holds `latent`, and with room to spare all that `before` did; or `before`. */
+/**
+ * A range that holds `latent`, and with room to spare all that `before` did; or `before`. Ranges are
+ * ten times as large as packets, so they are few: the first is wide, and the next are wider.
+ */
 export function rangeFor(latent: Float32Array, before: Range | null): Range {
   const inside =
     before && latent.every((value, d) => Math.abs(value - before.centre[d]) <= before.span[d]);
   if (before && inside) return before;
-  const centre = before ? [...before.centre] : Array.from(latent);
-  const span = Array.from(latent, (value, d) =>
-    Math.max(before?.span[d] ?? LEAST_SPAN, ROOM_TO_SPARE * Math.abs(value - centre[d])),
-  );
+  const centre = before?.centre ?? Array.from(latent, brief);
+  const first = (FIRST_SPAN * Math.hypot(...latent)) / Math.sqrt(latent.length);
+  const span = Array.from(latent, (value, d) => {
+    const grown = Math.max(before?.span[d] ?? 0, Math.abs(value - centre[d]));
+    return brief(before ? ROOM_TO_SPARE * grown : Math.max(first, LEAST_SPAN));
+  });
   return { id: ((before?.id ?? -1) + 1) & 255, centre, span };
 }
 
-/** Latents that have not moved yet may start with steps this fine. */
+/** How far latents go from the first one, as a multiple of its root mean square. */
+const FIRST_SPAN = 3;
 const LEAST_SPAN = 0.05;
 const ROOM_TO_SPARE = 1.5;
+
+/** A number as ranges say it. */
+function brief(value: number): number {
+  return Number(value.toPrecision(4));
+}
 
 /** Rotation vector of a row-major (3, 3) rotation. */
 export function vectorOf(rotation: readonly number[]): number[] {

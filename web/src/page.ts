@@ -28,3 +28,8 @@ export async function attempt(action: () => Promise<void>): Promise<void> {
     status.textContent = error instanceof Error ? error.message : String(error);
   }
 }
+
+/** A file's name without what follows its last dot. */
+export function stem(name: string): string {
+  return name.replace(/\.[^.]*$/, "");
+}

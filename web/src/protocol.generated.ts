@@ -10,6 +10,8 @@ export interface Networks {
   readonly file: Asset;
   readonly preset: string;
   readonly gain: number;
+  readonly avatar_weights: string;
+  readonly motion_weights: string;
 }
 
 export interface Manifest {
@@ -68,6 +70,16 @@ export const LARGEST_LOG_SCALE = 30.0 as const;
 
 export const AVATAR_FORMAT = ["mien.avatar", 1] as const;
 
+export const BAKED_FORMAT = ["mien.baked", 1] as const;
+
+export const BAKED_ATTRIBUTES = 13 as const;
+
+export const BAKED_MAX_BASES = 256 as const;
+
+export const BAKED_MAX_HIDDEN = 4096 as const;
+
+export const BAKED_MAX_CODES = 268435456 as const;
+
 export const MOTION_FORMAT = ["mien.motion", 1] as const;
 
 export const WEIGHTS_FORMAT = ["mien.weights", 1] as const;
@@ -83,3 +95,9 @@ export const PACKET_VERSION = 1 as const;
 export const PACKET_HEADER = 20 as const;
 
 export const REACH = 16.0 as const;
+
+export const ENCODE_PATH = "/encode" as const;
+
+export const PHOTO_TYPES = ["image/jpeg", "image/png", "image/webp"] as const;
+
+export const MAX_PHOTO = 20971520 as const;

@@ -1,5 +1,6 @@
 /** Cameras, in the conventions of `mien.structures.Camera`. */
 
+import { rotationFromQuaternion } from "./linear";
 import { RADIUS } from "./protocol.generated";
 
 /** A pinhole camera around the canonical head frame. */
@@ -44,20 +45,8 @@ export function follow(
   translation: ArrayLike<number>,
   focal: number,
 ): Camera {
-  const length = Math.hypot(quat[0], quat[1], quat[2], quat[3]) || 1;
-  const [w, x, y, z] = [0, 1, 2, 3].map((i) => quat[i] / length);
   return {
-    rotation: [
-      1 - 2 * (y * y + z * z),
-      2 * (x * y - w * z),
-      2 * (x * z + w * y),
-      2 * (x * y + w * z),
-      1 - 2 * (x * x + z * z),
-      2 * (y * z - w * x),
-      2 * (x * z - w * y),
-      2 * (y * z + w * x),
-      1 - 2 * (x * x + y * y),
-    ],
+    rotation: rotationFromQuaternion(quat),
     translation: [translation[0], translation[1], translation[2]],
     focal,
   };

@@ -1,6 +1,6 @@
 /** The panel that plays takes. */
 
-import type { Avatar, Take } from "./avatar";
+import type { Head, Take } from "./avatar";
 import { attempt, byId, element } from "./page";
 import type { Asset } from "./protocol.generated";
 import type { Camera } from "./scene";
@@ -8,8 +8,8 @@ import { cameraAt, duration, latentAt, medianLatent } from "./take";
 
 /** Plays one take at a time on an avatar, in a loop. */
 export class TakePlayer {
-  avatar: Avatar | null = null;
-  readonly #takes: readonly Asset[];
+  avatar: Head | null = null;
+  readonly #takes: Asset[];
   readonly #fetch: (asset: Asset) => Promise<Take>;
   readonly #show: (latent: Float32Array, camera: Camera | null) => void;
   readonly #loaded = new Map<string, { take: Take; median: Float32Array }>();
@@ -26,19 +26,35 @@ export class TakePlayer {
     fetch: (asset: Asset) => Promise<Take>,
     show: (latent: Float32Array, camera: Camera | null) => void,
   ) {
-    this.#takes = takes;
+    this.#takes = [...takes];
     this.#fetch = fetch;
     this.#show = show;
-    byId("takes").hidden = takes.length === 0;
-    byId("take").append(
-      ...takes.map((asset, i) => element("option", { value: String(i) }, asset.name)),
-    );
+    this.#list();
     this.#button.onclick = () => this.toggle();
     byId("take").onchange = () => this.stop();
     this.#seek.oninput = () => {
       this.stop();
       this.#presenting = attempt(() => this.#present());
     };
+  }
+
+  /** Offer one more take, choose it and play it. */
+  add(name: string, take: Take): void {
+    this.stop();
+    const asset = { url: `dropped:${this.#takes.length}`, name, bytes: 0 };
+    this.#takes.push(asset);
+    this.#loaded.set(asset.url, { take, median: medianLatent(take) });
+    this.#list();
+    byId<HTMLSelectElement>("take").value = String(this.#takes.length - 1);
+    this.#seek.value = "0";
+    this.toggle();
+  }
+
+  #list(): void {
+    byId("takes").hidden = this.#takes.length === 0;
+    byId("take").replaceChildren(
+      ...this.#takes.map((asset, i) => element("option", { value: String(i) }, asset.name)),
+    );
   }
 
   toggle(): void {

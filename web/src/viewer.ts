@@ -1,22 +1,27 @@
 /** The picture: keeps decoding, sorting and drawing in step with what is asked for. */
 
 import type { Avatar } from "./avatar";
+import { type BakedAvatar, isBaked } from "./baked";
 import { CpuDecoder } from "./cpu_decode";
 import { UnsupportedError } from "./gl";
+import { BakedDecoder } from "./gpu_baked";
 import { GpuDecoder } from "./gpu_decode";
 import type { Networks } from "./networks";
 import { type Camera, FRONTAL, orbit } from "./scene";
 import type { SortAnswer, SortRequest } from "./sort.worker";
 import SortWorker from "./sort.worker?worker&inline";
 import { type Background, Renderer } from "./webgl";
+import { fits, WebGpuDecoder } from "./webgpu_decode";
 
-type Decoder = GpuDecoder | CpuDecoder;
+type Decoder = WebGpuDecoder | GpuDecoder | BakedDecoder | CpuDecoder;
 
 /** Shows one avatar on a canvas; draws only when something has changed. */
 export class Viewer {
   readonly canvas: HTMLCanvasElement;
   readonly #gl: WebGL2RenderingContext;
   readonly #floats: boolean;
+  #device: Promise<GPUDevice | null>;
+  #shown: { readonly networks: Networks; readonly avatar: Avatar | BakedAvatar } | null = null;
   readonly #renderer: Renderer;
   readonly #sorter = new SortWorker();
   #decoder: Decoder | null = null;
@@ -34,9 +39,15 @@ export class Viewer {
   /** Times in milliseconds of the last pictures drawn, oldest first. */
   readonly #drawn: number[] = [];
 
-  /** Throws `UnsupportedError` where there is no WebGL2. */
-  constructor(canvas: HTMLCanvasElement) {
+  /**
+   * Throws `UnsupportedError` where there is no WebGL2.
+   *
+   * @param device to decode on, if there is one; WebGL decodes otherwise.
+   */
+  constructor(canvas: HTMLCanvasElement, device: Promise<GPUDevice | null>) {
     this.canvas = canvas;
+    this.#device = device;
+    void device.then((found) => found?.lost.then(() => this.#withoutDevice()));
     const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
     if (!gl) throw new UnsupportedError("This browser has no WebGL2, which the viewer needs.");
     this.#gl = gl;
@@ -51,19 +62,39 @@ export class Viewer {
   }
 
   /** Replace what is shown. */
-  async show(networks: Networks, avatar: Avatar): Promise<void> {
+  async show(networks: Networks, avatar: Avatar | BakedAvatar): Promise<void> {
+    this.#shown = { networks, avatar };
     const before = this.#decoder;
     this.#decoder = null;
     await this.#advancing;
     before?.dispose();
     this.#renderer.setOrder(new Uint32Array(0));
-    this.#decoder = this.#floats
-      ? new GpuDecoder(this.#gl, networks, avatar)
-      : new CpuDecoder(this.#gl, networks, avatar);
+    this.#decoder = this.#decoderFor(networks, avatar, await this.#device);
+    this.#latent = new Float32Array(0);
     this.express(avatar.sourceLatent);
   }
 
+  #decoderFor(networks: Networks, avatar: Avatar | BakedAvatar, device: GPUDevice | null): Decoder {
+    if (!this.#floats) return new CpuDecoder(this.#gl, networks, avatar);
+    if (isBaked(avatar)) return new BakedDecoder(this.#gl, avatar);
+    if (device && fits(device, avatar)) {
+      return new WebGpuDecoder(device, this.#gl, networks, avatar);
+    }
+    return new GpuDecoder(this.#gl, networks, avatar);
+  }
+
+  /** The device is lost: let WebGL go on. */
+  async #withoutDevice(): Promise<void> {
+    this.#device = Promise.resolve(null);
+    if (!this.#shown) return;
+    const latent = this.#latent;
+    await this.show(this.#shown.networks, this.#shown.avatar);
+    this.express(latent);
+  }
+
   express(latent: Float32Array): void {
+    // Decoding is by far the longest part of a picture; what is shown already needs none.
+    if (equal(latent, this.#latent)) return;
     this.#latent = new Float32Array(latent);
     this.#latentStale = true;
     this.#asked++;
@@ -81,6 +112,12 @@ export class Viewer {
   set background(color: Background) {
     this.#background = color;
     this.#pictureStale = true;
+  }
+
+  /** What decodes, in a word. */
+  get engine(): string {
+    if (this.#decoder instanceof WebGpuDecoder) return "WebGPU";
+    return this.#decoder instanceof CpuDecoder ? "CPU" : "WebGL";
   }
 
   get count(): number {
@@ -181,4 +218,8 @@ export class Viewer {
     ];
     this.#pictureStale = true;
   }
+}
+
+function equal(a: Float32Array, b: Float32Array): boolean {
+  return a.length === b.length && a.every((value, i) => value === b[i]);
 }

@@ -3,8 +3,8 @@
  * What it draws equals `mien.render.reference`, whose cut-offs and clamps it shares.
  */
 
+import type { GaussianTextures } from "./gaussian_target";
 import { bindTextures, FULL_SCREEN, framebuffer, program, texture, WIDTH } from "./gl";
-import type { GaussianTextures } from "./gpu_decode";
 import { ALPHA_MAX, ALPHA_MIN, BLUR, GUARD, NEAR } from "./protocol.generated";
 import type { Camera } from "./scene";
 

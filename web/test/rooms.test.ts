@@ -51,11 +51,18 @@ test("what is no packet of this range is not read", () => {
 
 test("a range grows when a latent leaves it, and only then", () => {
   const first = rangeFor(Float32Array.of(1, 2), null);
-  expect(rangeFor(Float32Array.of(1.01, 2), first)).toBe(first);
-  const second = rangeFor(Float32Array.of(3, 2), first);
+  expect(rangeFor(Float32Array.of(4, -1), first)).toBe(first);
+  const second = rangeFor(Float32Array.of(30, 2), first);
   expect(second.id).toBe(first.id + 1);
-  expect(second.span[0]).toBeGreaterThan(2);
-  expect(second.span[1]).toBe(first.span[1]);
+  expect(second.centre).toBe(first.centre);
+  expect(second.span[0]).toBeGreaterThan(29);
+  expect(second.span[1]).toBeGreaterThan(first.span[1]);
+  expect(rangeFor(new Float32Array(2), null).span[0]).toBeGreaterThan(0);
+});
+
+test("a range is short, however long its numbers are", () => {
+  const latent = Float32Array.from({ length: 64 }, (_, d) => Math.sin(d) * 1000);
+  expect(JSON.stringify(rangeFor(latent, null)).length).toBeLessThan(900);
 });
 
 test("rotations survive as vectors", () => {

@@ -6,40 +6,38 @@ The driver's browser sends motion, a few tens of kilobits a second; viewers fetc
 from __future__ import annotations
 
 import contextlib
-import tempfile
+import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-import tyro
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.routing import Route, WebSocketRoute
 
+from mien.errors import MienError
 from mien.model.network import Network
-from mien.serve.protocol import ROOM_PATH
+from mien.serve.protocol import ENCODE_PATH, ROOM_PATH
 from mien.serve.rooms import Room
-from mien.serve.site import LOOPBACK, Shelf, bind, is_loopback, publish, serve, site, url_of
+from mien.serve.site import Serving, Shelf, is_loopback, opened, publish, serve, site
+from mien.serve.uploads import Uploads, encode_photo
 
 
 @dataclass(frozen=True)
-class Live:
-    """Drive an avatar before others, who join with a link.
+class Live(Serving):
+    """Drive an avatar before others, who join with a link, or as a camera of this machine.
 
     Args:
-        avatar: a `.mien` file.
-        take: `.motion` files that can be played in the room.
-        weights: the networks' weights; the ones that come with Mien without.
-        port: to serve the room on; 0 takes a free one.
-        host: address to serve on; anything but 127.0.0.1 lets other machines in.
-        browser: open the driver's page once it is up.
+        backplane: address of a Redis server, `redis://…`, through which servers of the same avatar
+            hold one room together.
+        camera: be a virtual camera that video calls can choose, driven by a webcam, and no room.
+        webcam: number of the webcam that drives the virtual camera.
     """
 
-    avatar: Annotated[Path, tyro.conf.Positional]
-    take: tuple[Path, ...] = ()
-    weights: Path | None = None
     port: int = 8766
-    host: str = LOOPBACK
-    browser: bool = True
+    backplane: str | None = None
+    camera: bool = False
+    webcam: int = 0
 
 
 def run(command: Live, network: Network) -> None:
@@ -50,12 +48,18 @@ def run(command: Live, network: Network) -> None:
         network: the networks of `command.weights`.
 
     Raises:
-        MienError: a file cannot be used, presets do not match, or the address is taken.
+        MienError: a file cannot be used, presets do not match, the address is taken, Redis does not
+            answer, or there is no webcam or virtual camera.
     """
-    listener = bind(command.host, command.port)
-    with contextlib.closing(listener), tempfile.TemporaryDirectory(prefix="mien-") as folder:
-        app, room = application(command, network, Path(folder))
-        url = url_of(command.host, listener)
+    if command.camera:
+        if command.backplane is not None:
+            raise MienError("--backplane is for rooms, and --camera makes none; leave one out.")
+        from mien.serve import virtual_camera
+
+        virtual_camera.run(command.avatar, network, command.webcam)
+        return
+    with opened(command) as (listener, url, folder):
+        app, room = application(command, network, folder)
         driver = f"{url}/#{room.driver_token}"
         print(f"Drive at {driver} (keep this link; Ctrl-C ends).")
         print(f"Others watch at {url}/#{room.viewer_token}", flush=True)
@@ -73,9 +77,39 @@ def application(command: Live, network: Network, folder: Path) -> tuple[Starlett
         folder: an empty one that outlives the application.
 
     Raises:
-        MienError: a file cannot be used or is of another preset than the networks.
+        MienError: a file cannot be used or is of another preset than the networks, or Redis does
+            not answer.
     """
     shelf = Shelf()
     manifest = publish(shelf, command.avatar, command.take, network, folder)
     room = Room(manifest, network.config.latent)
-    return site(shelf, command.host, WebSocketRoute(ROOM_PATH, room.serve)), room
+    if command.backplane is not None:
+        _meet(room, command.backplane)
+    uploads = Uploads(partial(encode_photo, network=network), room.driver_token)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with room.joined():
+            yield
+
+    routes = (
+        WebSocketRoute(ROOM_PATH, room.serve),
+        Route(ENCODE_PATH, uploads.post, methods=["POST"]),
+    )
+    return site(shelf, command.host, *routes, lifespan=lifespan), room
+
+
+def _meet(room: Room, url: str) -> None:
+    """Make a room one with those of the same avatar and networks at other servers."""
+    try:
+        from mien.serve.backplane import RedisBackplane, common_tokens
+    except ModuleNotFoundError as error:
+        raise MienError(
+            "--backplane needs the Redis client; install it with `pip install 'mien[redis]'`."
+        ) from error
+    shown = room.manifest.avatar.url + room.manifest.networks.file.url
+    name = hashlib.sha256(shown.encode()).hexdigest()[:32]
+    room.driver_token, room.viewer_token = common_tokens(
+        url, name, room.driver_token, room.viewer_token
+    )
+    room.backplane = RedisBackplane(url, name)

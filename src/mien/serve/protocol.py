@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mien import structures
-from mien.artifact import avatar, motion, safe, weights
+from mien.artifact import avatar, baked, motion, safe, weights
 from mien.model import decoder
 from mien.model import motion as motion_encoder
 from mien.render import reference
@@ -41,11 +41,15 @@ class Networks:
         file: weights of fusion, decoder and landmark motion encoder, and the controls.
         preset: avatars and takes must be of the same one.
         gain: factor on Δf.
+        avatar_weights: fingerprint that avatars must have, see `model.matching`.
+        motion_weights: the same for baked avatars.
     """
 
     file: Asset
     preset: str
     gain: float
+    avatar_weights: str
+    motion_weights: str
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,15 @@ PACKET_VERSION = 1
 PACKET_HEADER = 20
 """Bytes of a packet before the latents."""
 
+ENCODE_PATH = "/encode"
+"""Where a photo is posted to, as it is; the answer is a `.mien` file, or a sentence."""
+
+PHOTO_TYPES = ("image/jpeg", "image/png", "image/webp")
+"""What photos may be posted as."""
+
+MAX_PHOTO = 20 * 2**20
+"""Bytes of the largest photo that is taken."""
+
 REACH = 16.0
 """Canonical units that a packet's translation can say, to either side."""
 
@@ -138,6 +151,11 @@ CONSTANTS: dict[str, object] = {
     "MAX_LENGTH": safe.MAX_LENGTH,
     "LARGEST_LOG_SCALE": avatar.LARGEST_LOG_SCALE,
     "AVATAR_FORMAT": (avatar.FORMAT.name, avatar.FORMAT.schema),
+    "BAKED_FORMAT": (baked.FORMAT.name, baked.FORMAT.schema),
+    "BAKED_ATTRIBUTES": baked.ATTRIBUTES,
+    "BAKED_MAX_BASES": baked.MAX_BASES,
+    "BAKED_MAX_HIDDEN": baked.MAX_HIDDEN,
+    "BAKED_MAX_CODES": baked.MAX_CODES,
     "MOTION_FORMAT": (motion.FORMAT.name, motion.FORMAT.schema),
     "WEIGHTS_FORMAT": (weights.FORMAT.name, weights.FORMAT.schema),
     "CONTROL_GROUPS": controls.GROUPS,
@@ -146,4 +164,7 @@ CONSTANTS: dict[str, object] = {
     "PACKET_VERSION": PACKET_VERSION,
     "PACKET_HEADER": PACKET_HEADER,
     "REACH": REACH,
+    "ENCODE_PATH": ENCODE_PATH,
+    "PHOTO_TYPES": PHOTO_TYPES,
+    "MAX_PHOTO": MAX_PHOTO,
 }

@@ -1,7 +1,7 @@
 """A room: one driver's motion, handed on to any number of viewers, none of whom slows another.
 
 A page first says its token; a wrong one, a malformed message or a flood ends its connection, is
-logged once, and disturbs nobody else.
+logged once, and disturbs nobody else. Servers that share a backplane hold one room together.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import logging
 import secrets
 import time
 from collections import deque
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import NoReturn, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -48,6 +50,34 @@ class RefusedError(Exception):
     """The guest broke a rule; says which."""
 
 
+class Outlet(Protocol):
+    """Where what waits in a mailbox goes: a viewer's socket, or a backplane."""
+
+    async def send_text(self, data: str) -> None:
+        """Send a range."""
+        ...
+
+    async def send_bytes(self, data: bytes) -> None:
+        """Send a packet."""
+        ...
+
+
+class Backplane(Outlet, Protocol):
+    """What joins the rooms of several servers (see `mien.serve.backplane`)."""
+
+    async def listen(self, take: Callable[[str | bytes], None]) -> NoReturn:
+        """Give `take` what the other servers' driver sends, until cancelled."""
+        ...
+
+    def driving(self) -> contextlib.AbstractAsyncContextManager[bool]:
+        """Hold the only driver's place of all servers; says whether it was free."""
+        ...
+
+    async def close(self) -> None:
+        """Hang up."""
+        ...
+
+
 class Mailbox:
     """What waits for one viewer: the range, and the last `QUEUE` packets that need it."""
 
@@ -65,7 +95,7 @@ class Mailbox:
             self._packets.append(message)
         self._filled.set()
 
-    async def send_to(self, socket: WebSocket) -> None:
+    async def send_to(self, socket: Outlet) -> None:
         """Send what comes in, until cancelled."""
         while True:
             await self._filled.wait()
@@ -97,6 +127,37 @@ class Room:
     range: str | None = None
     last: bytes | None = None
     mailboxes: set[Mailbox] = field(default_factory=set)
+    backplane: Backplane | None = None
+
+    @contextlib.asynccontextmanager
+    async def joined(self) -> AsyncIterator[None]:
+        """Exchange motion with the other servers of the backplane, if there is one."""
+        if self.backplane is None:
+            yield
+            return
+        outgoing, known, trouble = Mailbox(), None, False
+
+        def take(message: str | bytes) -> None:
+            nonlocal known, trouble
+            try:
+                known, message = self._checked(message, known)
+                self._hand_on(message, self.mailboxes - {outgoing})
+            except RefusedError as error:
+                if not trouble:
+                    log.warning("The backplane carries what is left out here: %s", error)
+                trouble = True
+
+        self.mailboxes.add(outgoing)
+        tasks = [
+            asyncio.create_task(outgoing.send_to(self.backplane)),
+            asyncio.create_task(self.backplane.listen(take)),
+        ]
+        try:
+            yield
+        finally:
+            self.mailboxes.discard(outgoing)
+            await _cancel(*tasks)
+            await self.backplane.close()
 
     async def serve(self, socket: WebSocket) -> None:
         """Talk to one guest until it leaves or is sent away."""
@@ -130,30 +191,40 @@ class Room:
         raise RefusedError("its token is wrong")
 
     async def _drive(self, socket: WebSocket) -> None:
+        elsewhere = contextlib.nullcontext(True)
         if self.driven:
             raise RefusedError("the room has a driver already")
         self.driven = True
         try:
-            await self._welcome(socket, "driver", f"/#{self.viewer_token}")
-            known: int | None = None
-            opened, count = time.monotonic(), 0
-            while True:
-                message = await _receive(socket)
-                count += 1
-                if time.monotonic() - opened > 1.0:
-                    opened, count = time.monotonic(), 1
-                if count > BURST:
-                    raise RefusedError("it sent too much")
-                if isinstance(message, str):
-                    known, message = self._check_range(message)
-                    self.range, self.last = message, None
-                else:
-                    self._check_packet(message, known)
-                    self.last = message
-                for mailbox in self.mailboxes:
-                    mailbox.put(message)
+            async with self.backplane.driving() if self.backplane else elsewhere as free:
+                if not free:
+                    raise RefusedError("the room has a driver already, at another server")
+                await self._welcome(socket, "driver", f"/#{self.viewer_token}")
+                await self._hear(socket)
         finally:
             self.driven = False
+
+    async def _hear(self, socket: WebSocket) -> None:
+        """Hand on what the driver sends, until it breaks a rule."""
+        known: int | None = None
+        opened, count = time.monotonic(), 0
+        while True:
+            message = await _receive(socket)
+            count += 1
+            if time.monotonic() - opened > 1.0:
+                opened, count = time.monotonic(), 1
+            if count > BURST:
+                raise RefusedError("it sent too much")
+            known, message = self._checked(message, known)
+            self._hand_on(message, self.mailboxes)
+
+    def _hand_on(self, message: str | bytes, mailboxes: set[Mailbox]) -> None:
+        if isinstance(message, str):
+            self.range, self.last = message, None
+        else:
+            self.last = message
+        for mailbox in mailboxes:
+            mailbox.put(message)
 
     async def _watch(self, socket: WebSocket) -> None:
         await self._welcome(socket, "viewer", "")
@@ -168,11 +239,21 @@ class Room:
             raise RefusedError("a viewer has nothing to say")
         finally:
             self.mailboxes.discard(mailbox)
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
+            await _cancel(sender)
 
     async def _welcome(self, socket: WebSocket, role: str, link: str) -> None:
         await socket.send_json(dataclasses.asdict(Welcome(role, self.manifest, link)))
+
+    def _checked(self, message: str | bytes, known: int | None) -> tuple[int | None, str | bytes]:
+        """The range that is in force after a message, and the message as it is handed on.
+
+        Raises:
+            RefusedError: it is malformed, or a packet needs another range than `known`.
+        """
+        if isinstance(message, str):
+            return self._check_range(message)
+        self._check_packet(message, known)
+        return known, message
 
     def _check_range(self, message: str) -> tuple[int, str]:
         """A range's number, and its text as it is handed on."""
@@ -190,7 +271,8 @@ class Room:
             rows.append([float(value) for value in row])
         if min(rows[1]) <= 0:
             raise RefusedError("its range's span is not positive")
-        return number, json.dumps(dataclasses.asdict(Range(number, *rows)))
+        fields = dataclasses.asdict(Range(number, *rows))
+        return number, json.dumps(fields, separators=(",", ":"))
 
     def _check_packet(self, message: bytes, known: int | None) -> None:
         try:
@@ -223,7 +305,13 @@ def _fields(message: str | bytes) -> dict[str, object]:
     return fields
 
 
+async def _cancel(*tasks: asyncio.Task[object]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def _close(socket: WebSocket) -> None:
     # It may have left first.
-    with contextlib.suppress(RuntimeError, OSError):
+    with contextlib.suppress(RuntimeError, OSError, WebSocketDisconnect):
         await socket.close(REFUSED)

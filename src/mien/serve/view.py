@@ -1,47 +1,29 @@
 """`mien view`: one avatar in the browser, served to this machine alone.
 
-The server only hands out files: the page decodes and draws, nothing about the person leaves it.
+The server hands out files, and encodes photos that are posted: the page decodes and draws.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-import tyro
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mien.model.network import Network
-from mien.serve.protocol import MANIFEST_PATH
-from mien.serve.site import LOOPBACK, Shelf, bind, is_loopback, publish, serve, site, url_of
+from mien.serve.protocol import ENCODE_PATH, MANIFEST_PATH
+from mien.serve.site import Serving, Shelf, is_loopback, opened, publish, serve, site
+from mien.serve.uploads import Uploads, encode_photo
 
 
 @dataclass(frozen=True)
-class View:
-    """Show an avatar in the browser.
-
-    Args:
-        avatar: a `.mien` file.
-        take: `.motion` files that can be played in the page.
-        weights: the networks' weights; the ones that come with Mien without.
-        port: to serve the page on; 0 takes a free one.
-        host: address to serve on; anything but 127.0.0.1 lets other machines fetch the avatar.
-        browser: open the page once it is up.
-    """
-
-    avatar: Annotated[Path, tyro.conf.Positional]
-    take: tuple[Path, ...] = ()
-    weights: Path | None = None
-    port: int = 8765
-    host: str = LOOPBACK
-    browser: bool = True
+class View(Serving):
+    """Show an avatar in the browser."""
 
 
 def run(command: View, network: Network) -> None:
@@ -54,14 +36,15 @@ def run(command: View, network: Network) -> None:
     Raises:
         MienError: a file cannot be used, presets do not match, or the address is taken.
     """
-    listener = bind(command.host, command.port)
-    with contextlib.closing(listener), tempfile.TemporaryDirectory(prefix="mien-") as folder:
-        app = application(command, network, Path(folder))
-        url = url_of(command.host, listener) + "/"
-        print(f"The avatar is shown at {url} (Ctrl-C ends).", flush=True)
+    with opened(command) as (listener, url, folder):
+        app = application(command, network, folder)
+        print(f"The avatar is shown at {url}/ (Ctrl-C ends).", flush=True)
         if not is_loopback(command.host):
-            print(f"Every machine that reaches {command.host} can fetch it, without a password.")
-        serve(app, listener, open_at=url if command.browser else None)
+            print(
+                f"Every machine that reaches {command.host} can fetch it, and have photos encoded, "
+                "without a password."
+            )
+        serve(app, listener, open_at=f"{url}/" if command.browser else None)
 
 
 def application(command: View, network: Network, folder: Path) -> Starlette:
@@ -77,8 +60,14 @@ def application(command: View, network: Network, folder: Path) -> Starlette:
     """
     shelf = Shelf()
     manifest = dataclasses.asdict(publish(shelf, command.avatar, command.take, network, folder))
+    uploads = Uploads(partial(encode_photo, network=network))
 
     async def describe(_: Request) -> Response:
         return JSONResponse(manifest, headers={"cache-control": "no-store"})
 
-    return site(shelf, command.host, Route(MANIFEST_PATH, describe))
+    return site(
+        shelf,
+        command.host,
+        Route(MANIFEST_PATH, describe),
+        Route(ENCODE_PATH, uploads.post, methods=["POST"]),
+    )
