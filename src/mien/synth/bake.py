@@ -20,10 +20,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, grey_dilation, map_coordinates
 
 from mien.errors import MienError
+from mien.synth.landmarks import attach_landmarks
 from mien.synth.light import harmonics
 from mien.synth.rig import ARKIT, Rig, load_rig
 from mien.synth.skin import OFFSET, REFERENCE_TONE, to_linear, to_srgb
-from mien.synth.studio import attach_landmarks
 
 SIDE = 384
 """Side of a map."""

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +25,11 @@ from PIL import Image
 from mien.data.shards import Sample, members, read_shards
 from mien.errors import MienError
 from mien.structures import Camera
-from mien.synth.expression import sample_expression
-from mien.synth.rig import Rig, load_rig, tiny_rig
+from mien.synth.dialect import load_dialect
+from mien.synth.expression import sample_faces
+from mien.synth.rig import load_rig, tiny_rig
 from mien.synth.scene import Picture
+from mien.synth.seeds import HELD_OUT
 from mien.synth.studio import Studio, Truth, sample_camera, sample_scene, sample_torso
 
 INSIDE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
@@ -49,7 +52,7 @@ class SynthConfig:
         seed: the first person; the same seed makes the same pictures.
         faces: expressions of each person; views: cameras around each expression.
         people_per_shard: how many people a tar holds.
-        workers: processes that draw side by side.
+        workers: processes that draw side by side; gpus: how many they are spread over.
         supersample: how many times larger pictures are drawn than stored.
         dense: also keep depth, parts and normals of every pixel (shards grow about threefold).
         preview: where a contact sheet of the first pictures goes.
@@ -60,10 +63,11 @@ class SynthConfig:
     count: int = 1000
     size: int = 256
     seed: int = 0
-    faces: int = 6
-    views: int = 3
+    faces: int = 8
+    views: int = 1
     people_per_shard: int = 32
     workers: int = 1
+    gpus: int = 1
     supersample: int = 2
     dense: bool = False
     preview: Path | None = None
@@ -102,9 +106,16 @@ def generate(
 
 
 def _check(config: SynthConfig) -> None:
-    for name in ("count", "size", "faces", "views", "people_per_shard", "workers", "supersample"):
+    people = ("count", "faces", "views", "people_per_shard")
+    for name in (*people, "size", "supersample", "workers", "gpus"):
         if getattr(config, name) < 1:
             raise MienError(f"{name} is {getattr(config, name)}; it must be at least 1.")
+    last = config.seed + -(-config.count // (config.faces * config.views)) - 1
+    if config.seed <= HELD_OUT[-1] and last >= HELD_OUT[0]:
+        raise MienError(
+            f"People {config.seed} to {last} include some that avatars are measured on "
+            f"({HELD_OUT[0]} to {HELD_OUT[-1]}); choose another seed."
+        )
 
 
 def _remember(config: SynthConfig) -> None:
@@ -154,7 +165,10 @@ def _run(config: SynthConfig, jobs: list[tuple[int, int, int]]) -> Iterator[int]
         return
     # OpenGL contexts do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(config.workers, mp_context=context) as pool:
+    ticket = context.Value("i", 0)
+    with ProcessPoolExecutor(
+        config.workers, context, initializer=_begin, initargs=(config, ticket)
+    ) as pool:
         pending: dict[Future[None], int] = {
             pool.submit(_work, config, *job): job[0] for job in jobs
         }
@@ -170,19 +184,30 @@ def _run(config: SynthConfig, jobs: list[tuple[int, int, int]]) -> Iterator[int]
 
 
 _worker_studio: Studio | None = None
+_worker_device = 0
+
+
+def _begin(config: SynthConfig, ticket: Any) -> None:
+    """Take a number: workers draw on the GPUs in turn."""
+    global _worker_device
+    torch.set_num_threads(1)
+    with ticket.get_lock():
+        _worker_device = ticket.value % config.gpus
+        ticket.value += 1
 
 
 def _work(config: SynthConfig, number: int, start: int, people: int) -> None:
     global _worker_studio  # one context per process, made when its first shard comes
     if _worker_studio is None:
-        torch.set_num_threads(1)
-        _worker_studio = _studio(config)
+        _worker_studio = _studio(config, _worker_device)
     _write_shard(config, _worker_studio, number, start, people)
 
 
-def _studio(config: SynthConfig) -> Studio:
-    rig: Rig = tiny_rig() if str(config.facekit) == TINY else load_rig(config.facekit)
-    return Studio(rig, config.size, config.supersample)
+def _studio(config: SynthConfig, device: int = 0) -> Studio:
+    if str(config.facekit) == TINY:
+        return Studio(tiny_rig(), config.size, config.supersample, device)
+    rig = load_rig(config.facekit)
+    return Studio(rig, config.size, config.supersample, device, load_dialect())
 
 
 def _write_shard(config: SynthConfig, studio: Studio, number: int, start: int, people: int) -> None:
@@ -217,11 +242,11 @@ def photograph(studio: Studio, config: SynthConfig, seed: int) -> Iterator[Shot]
     studio.enter(studio.maker.make(seed))
     rng = np.random.default_rng([seed, 2])
     scene = sample_scene(rng)
-    for face in range(config.faces):
-        truth = studio.pose(sample_expression(rng), scene, sample_torso(rng))
+    for face, coefficients in enumerate(sample_faces(rng, config.faces)):
+        truth = studio.pose(coefficients, scene, sample_torso(rng))
         for view in range(config.views):
             camera = sample_camera(rng)
-            picture = studio.shoot(camera, scene, int(rng.integers(1 << 31)))
+            picture = studio.shoot(camera, scene, int(rng.integers(1 << 31)), config.dense)
             yield Shot(f"{seed:08d}-{face:02d}-{view:02d}", seed, picture, camera, truth)
 
 
@@ -254,12 +279,7 @@ def sample_members(shot: Shot, dense: bool) -> list[tuple[str, bytes]]:
         more["depth"] = picture.depth.astype(np.float16)
         more["parts"] = picture.parts
         more["normals"] = np.round(picture.normals * 127).astype(np.int8)
-    image, alpha, (name, labels) = members(sample)
-    with np.load(io.BytesIO(labels)) as archive:
-        more |= {key: archive[key] for key in archive.files}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **more)
-    return [image, alpha, (name, buffer.getvalue())]
+    return members(sample, effort=1, more=more)
 
 
 def write_preview(shard: Path, path: Path, columns: int = 8, rows: int = 6) -> None:

@@ -1,13 +1,14 @@
 """Faces people make: ARKit coefficients drawn at random, as real motion would have them.
 
-A face is a mood, plus what the mouth says, plus where the eyes look, plus a little of everything;
-then one side moves more than the other. Coefficients are in the order of `rig.ARKIT`.
+A made-up face is a mood, plus what the mouth says, plus where the eyes look, plus a little of
+everything; then one side moves more than the other. Coefficients are in the order of `rig.ARKIT`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from mien.synth.natural import load_natural
 from mien.synth.rig import ARKIT
 
 MOODS: dict[str, dict[str, float]] = {
@@ -45,6 +46,25 @@ VISEMES: tuple[dict[str, float], ...] = (
 )
 """Mouth shapes of speech."""
 
+_BROWS: tuple[dict[str, float], ...] = (
+    {"browInnerUp": 0.9, "browOuterUp": 0.9},
+    {"browInnerUp": 0.9},
+    {"browOuterUp": 0.9},
+    {"browDown": 1.0},
+)
+_MOUTHS: tuple[dict[str, float], ...] = (
+    {"jawOpen": 0.9},
+    {"jawOpen": 0.6, "mouthSmile": 0.5},
+    {"mouthSmile": 1.0, "cheekSquint": 0.4},
+    {"mouthPucker": 1.0},
+    {"mouthFunnel": 0.9, "jawOpen": 0.2},
+    {"mouthFrown": 0.8, "mouthShrugLower": 0.4},
+    {"jawOpen": 0.1, "mouthUpperUp": 0.7, "mouthLowerDown": 0.7},
+    {"mouthRollLower": 0.7, "mouthRollUpper": 0.7, "mouthPress": 0.4},
+    {"mouthStretch": 0.9, "jawOpen": 0.15},
+)
+# What brows and mouths do on their own, to their ends.
+
 _GAZE = ("eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeLookDown")
 
 
@@ -81,45 +101,73 @@ def gaze(yaw: float, pitch: float) -> np.ndarray:
     return blend(parts)
 
 
+def sample_faces(rng: np.random.Generator, count: int) -> np.ndarray:
+    """(count, 53) faces of one person.
+
+    About two in five are from one take that moves as filmed people do, a second apart, somewhat
+    exaggerated; the rest are made up, each alone, so that extremes are seen too.
+    """
+    take = load_natural().sample(rng, count, rate=1.0) * rng.uniform(0.9, 1.5)
+    faces = []
+    for natural in take:
+        face = compatible(natural)
+        if rng.random() < 0.4:
+            faces.append(look(face, rng) if rng.random() < 0.5 else face)
+        else:
+            faces.append(sample_expression(rng))
+    return np.stack(faces)
+
+
 def sample_expression(rng: np.random.Generator) -> np.ndarray:
     """(53,) coefficients in [0, 1] of one random face."""
     face = np.zeros(len(ARKIT))
-    if rng.random() < 0.65:
+    if rng.random() < 0.6:
         mood = str(rng.choice(list(MOODS)))
-        strength = rng.beta(2.0, 1.6)
-        side = rng.uniform(-1, 1) if rng.random() < 0.15 else rng.normal(0, 0.12)
-        face += strength * blend(MOODS[mood], float(np.clip(side, -1, 1)))
-    if rng.random() < 0.5:
+        face += rng.beta(2.0, 1.6) * blend(MOODS[mood], _side(rng))
+    if rng.random() < 0.45:
         first, second = rng.choice(len(VISEMES), 2)
         amount = rng.uniform(0.3, 1.25)
         mix = rng.random()
         face += amount * (mix * blend(VISEMES[first]) + (1 - mix) * blend(VISEMES[second]))
+    for name in (_BROWS, _MOUTHS):
+        if rng.random() < 0.3:
+            face += rng.uniform(0.4, 1.1) * blend(name[rng.integers(len(name))], _side(rng))
     few = rng.random(len(ARKIT)) < 0.06
     face += few * rng.beta(1.2, 2.2, len(ARKIT)) + np.abs(rng.normal(0, 0.02, len(ARKIT)))
     if rng.random() < 0.08:  # one muscle to its end
         face[rng.integers(len(ARKIT))] = 1.0
-    return finish(face, rng)
+    return look(face, rng)
 
 
-def finish(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Give a face its eyes, and take out what cannot be together."""
+def _side(rng: np.random.Generator) -> float:
+    """How one-sided a face is, in [-1, 1] (see `blend`): mostly hardly."""
+    side = rng.uniform(-1, 1) if rng.random() < 0.2 else rng.normal(0, 0.12)
+    return float(np.clip(side, -1, 1))
+
+
+def look(face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Give a face (53,) eyes that look anywhere and are closed now and then."""
     face = face.copy()
     for name in _GAZE:
         for tag in ("_L", "_R"):
             face[ARKIT.index(name + tag)] = 0.0
-    wide = rng.random() < 0.25
-    yaw = rng.uniform(-1, 1) if wide else rng.normal(0, 0.22)
-    pitch = rng.uniform(-0.9, 0.8) if wide else rng.normal(-0.04, 0.16)
+    wide = rng.random() < 0.6
+    yaw = rng.uniform(-0.92, 0.92) if wide else rng.normal(0, 0.25)
+    pitch = rng.uniform(-0.75, 0.85) if wide else rng.normal(-0.04, 0.18)
     face += gaze(float(np.clip(yaw, -1, 1)), float(np.clip(pitch, -1, 1)))
     chance = rng.random()
-    if chance < 0.07:
-        face += blend({"eyeBlink": rng.uniform(0.85, 1.0)})
-    elif chance < 0.2:
-        face += blend(
-            {"eyeBlink": rng.uniform(0.05, 0.7)}, float(np.clip(rng.normal(0, 0.2), -1, 1))
-        )
-    elif chance < 0.23:
+    if chance < 0.14:
+        face += blend({"eyeBlink": rng.uniform(0.9, 1.0)})
+    elif chance < 0.28:
+        side = float(np.clip(rng.normal(0, 0.2), -1, 1))
+        face += blend({"eyeBlink": rng.uniform(0.05, 0.75)}, side)
+    elif chance < 0.31:
         face += blend({"eyeBlink": 0.95, "cheekSquint": 0.4}, float(rng.choice([-1, 1])))
+    return compatible(face)
+
+
+def compatible(face: np.ndarray) -> np.ndarray:
+    """A face (53,) in [0, 1], without what cannot be together."""
     face = np.clip(face, 0, 1)
 
     def limit(rival: str, name: str, floor: float = 0.0) -> None:

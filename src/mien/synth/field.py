@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import map_coordinates
+import torch
 from scipy.spatial import KDTree
 
 STEP = 1.0
@@ -25,19 +25,24 @@ def grid_points() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Field:
-    """Values (X, Y, Z, C) at corners `step` apart, the first where `grid_points` begins."""
+    """Values (X, Y, Z, C), f32, at corners `step` apart, the first where `grid_points` begins."""
 
     values: np.ndarray
     step: float = STEP
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Values (..., C) at points (..., 3), between the cells' corners linearly."""
-        place = ((points.reshape(-1, 3) - _LOW) / self.step).T
-        read = [
-            map_coordinates(self.values[..., c], place, order=1, mode="nearest")
-            for c in range(self.values.shape[-1])
-        ]
-        return np.stack(read, -1).reshape(*points.shape[:-1], -1)
+        last = np.array(self.values.shape[:3]) - 1
+        place = (points.reshape(-1, 3) - _LOW) * (2 / (self.step * last)) - 1
+        # torch names the last axis first.
+        grid = torch.from_numpy(place[:, ::-1].astype(np.float32))
+        read = torch.nn.functional.grid_sample(
+            torch.from_numpy(self.values).permute(3, 0, 1, 2)[None],
+            grid[None, None, None],
+            padding_mode="border",
+            align_corners=True,
+        )
+        return read[0, :, 0, 0].T.numpy().reshape(*points.shape[:-1], -1)
 
 
 class Ground:
@@ -83,4 +88,4 @@ class Carriage:
     def to(self, posed: np.ndarray) -> Field:
         """The displacement (…, 3) that brings rest coordinates along with this skin (n, 3)."""
         shift = ((posed - self.rest)[self.near] * self.weight[..., None]).sum(1)
-        return Field(shift.reshape(self.grid.shape), 2 * STEP)
+        return Field(shift.reshape(self.grid.shape).astype(np.float32), 2 * STEP)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.synth import beard, hair, props, skin
+from mien.synth import beard, hair, headwear, props, skin
 from mien.synth.expression import blend
 from mien.synth.field import Carriage, Ground
+from mien.synth.landmarks import alignment, attach_landmarks
 from mien.synth.rig import ARKIT, Rig, fit_sphere
 from mien.synth.scene import Solid, Strands
 
@@ -43,6 +44,7 @@ class Person:
         strands: hair on the skull; solids: clothes and glasses; rooted: brows and beard.
         uniforms: the look, by the shaders' names.
         lids: how far they are down at rest, as a share of a blink.
+        exposure: gain of a camera that meters the face: dark skin is let brighten, pale skin not.
     """
 
     seed: int
@@ -54,6 +56,7 @@ class Person:
     rooted: list[beard.Rooted]
     uniforms: Mapping[str, Any]
     lids: float
+    exposure: float
 
 
 class Maker:
@@ -65,6 +68,7 @@ class Maker:
         self.rest = rig.vertices.numpy().astype(np.float64)
         self.normals = rig.normals(rig.vertices[None])[0].numpy().astype(np.float64)
         self.surface = np.unique(self.faces)
+        self.corners, self.weights = attach_landmarks(rig)
         self.carriage = Carriage(self.rest[self.surface])
         self.ground = self._ground()
 
@@ -93,14 +97,24 @@ class Maker:
         outfit = props.sample_outfit(rng)
         solid = props.torso(outfit)
         strands, cover = self._hair(rng, male, tone, color, grey)
+        solids = [solid]
+        extra = np.random.default_rng([seed, 4])
+        if extra.random() < 0.08:
+            strands = [s for s in map(under_hat, strands) if len(s.points)]
+            solids.append(headwear.sample_hat(extra, self.rest[self.surface]))
+        if extra.random() < (0.04 if male else 0.35):
+            solids.append(headwear.sample_earrings(extra))
         shift = self.carriage.to(neutral.numpy()[self.surface])
         for s in strands:
             s.points[..., :3] += shift(s.points[..., :3])
-        solids = [dataclasses.replace(solid, positions=solid.positions + shift(solid.positions))]
+        solids = [
+            dataclasses.replace(s, positions=s.positions + shift(s.positions)) for s in solids
+        ]
         if rng.random() < (0.35 if old else 0.15):
             solids.append(props.sample_glasses(rng, self._eyes(neutral)))
         uniforms = self._look(rng, male, tone, color * (1 - grey) + 0.35 * grey)
         uniforms["collar"] = props.collar(outfit)
+        uniforms |= _makeup(extra, tone) if not male and extra.random() < 0.5 else {}
         tint = color * np.array([1.15, 1.0, 0.9])
         brow = self.rest[self.rig.landmarks68[17:22].numpy()]
         thick = rng.uniform(0.4, 1.0) if male else rng.uniform(0.15, 0.8)
@@ -117,6 +131,7 @@ class Maker:
             rooted,
             uniforms,
             float(habit[ARKIT.index("eyeBlink_L")]),
+            float((0.2 / tone[1]) ** 0.25),
         )
 
     def _shape(self, rng: np.random.Generator, habit: Tensor) -> Tensor:
@@ -130,6 +145,9 @@ class Maker:
         )
         flipped = delta[self.rig.mirror] * torch.tensor([-1.0, 1.0, 1.0])
         neutral = neutral + 0.12 * (delta - flipped)
+        frame = alignment(self.corners, self.weights, neutral.numpy().astype(np.float64))
+        turn, shift = torch.from_numpy(frame[:3, :3]).float(), torch.from_numpy(frame[:3, 3])
+        neutral = neutral @ turn.T + shift.float()
         return neutral + (habit @ self.rig.expression).reshape(-1, 3)
 
     def _eyes(self, neutral: Tensor) -> np.ndarray:
@@ -182,7 +200,28 @@ class Maker:
             "limbus": rng.uniform(0.5, 1.1),
             "lash_density": rng.uniform(0.3, 0.55) if male else rng.uniform(0.5, 0.95),
             "redness": rng.beta(1.2, 3.0),
+            "lipstick": 0.0,
+            "eyeshadow": 0.0,
         }
+
+
+def under_hat(strands: Strands) -> Strands:
+    """What a hat leaves to be seen of hair: strands that start below it and stay there."""
+    free = (headwear.brim(strands.points[..., :3]) < 0.0).all(1)
+    return dataclasses.replace(strands, points=strands.points[free], looks=strands.looks[free])
+
+
+def _makeup(rng: np.random.Generator, tone: np.ndarray) -> dict[str, Any]:
+    """Lips and lids in colour; a share of the skin shows through."""
+    reds = np.array([[0.42, 0.05, 0.06], [0.45, 0.12, 0.12], [0.30, 0.03, 0.08], [0.5, 0.2, 0.16]])
+    shades = np.array([[0.20, 0.12, 0.09], [0.08, 0.06, 0.06], [0.22, 0.10, 0.13]])
+    depth = 0.5 + 0.5 * min(1.0, tone[1] / 0.3)
+    return {
+        "lip_tone": tuple(reds[rng.integers(len(reds))] * depth),
+        "lipstick": rng.beta(1.5, 1.5) * 0.8,
+        "lid_tone": tuple(shades[rng.integers(len(shades))] * depth),
+        "eyeshadow": rng.beta(1.0, 2.0) * 0.7,
+    }
 
 
 def _habit(rng: np.random.Generator) -> Tensor:

@@ -148,11 +148,11 @@ def sample_glasses(rng: np.random.Generator, eyes: np.ndarray) -> Solid:
         z = (middle[2] - 0.02 * outer**2) * (1 - s) + 0.2 * s
         y = middle[1] + 0.55 + 0.2 * s - 1.2 * np.clip(s - 0.9, 0, 1) * 8
         paths.append(np.stack([x, y, z], -1))
-    return _merge([_tube(path, thick, color) for path in paths], "glasses")
+    return merge([tube(path, thick, color, "glasses") for path in paths], "glasses")
 
 
-def _tube(path: np.ndarray, radius: float, color: np.ndarray, sides: int = 6) -> Solid:
-    """A bent rod along path (n, 3)."""
+def tube(path: np.ndarray, radius: float, color: np.ndarray, label: str, sides: int = 6) -> Solid:
+    """A bent rod of metal or plastic along path (n, 3), colour (3,) linear."""
     tangent = np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9
     first = np.cross(tangent, [0.05, 0.1, 1.0])
@@ -168,10 +168,11 @@ def _tube(path: np.ndarray, radius: float, color: np.ndarray, sides: int = 6) ->
         [np.stack([a, c, d], -1).reshape(-1, 3), np.stack([a, d, b], -1).reshape(-1, 3)]
     )
     paint = np.tile(np.append(color, 0.9), (len(points), 1))
-    return Solid(points, normal.reshape(-1, 3), triangles, paint, "glasses")
+    return Solid(points, normal.reshape(-1, 3), triangles, paint, label)
 
 
-def _merge(solids: list[Solid], label: str) -> Solid:
+def merge(solids: list[Solid], label: str) -> Solid:
+    """Several things as one."""
     starts = np.cumsum([0, *[len(s.positions) for s in solids[:-1]]])
     return Solid(
         np.concatenate([s.positions for s in solids]),

@@ -6,6 +6,7 @@ context and must be used by one thread. Skin, eyes, hair and cloth are shaded in
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
@@ -57,14 +58,16 @@ class Renderer:
         skin: the rig's drawn mesh.
         size: side of the stored picture in pixels.
         supersample: the picture is drawn this many times larger, each pixel with four samples.
+        device: number of the EGL device (GPU) to draw on.
 
     Raises:
         MienError: no OpenGL 4.1 context can be made through EGL.
     """
 
-    def __init__(self, skin: Skin, size: int, supersample: int = 2) -> None:
+    def __init__(self, skin: Skin, size: int, supersample: int = 2, device: int = 0) -> None:
         try:
             settings: dict[str, Any] = {"standalone": True, "backend": "egl", "require": 410}
+            settings["device_index"] = device
             self.ctx = moderngl.create_context(**settings)
         except Exception as error:  # moderngl raises bare exceptions of many kinds
             raise MienError(
@@ -157,9 +160,7 @@ class Renderer:
         looks = self.ctx.texture((1, count), 4, strands.looks.astype("f4").tobytes(), dtype="f4")
         for texture in (points, looks):
             texture.filter = moderngl.NEAREST, moderngl.NEAREST
-        row = 2 * np.arange(steps - 1)[:, None] + np.array([0, 1, 2, 2, 1, 3])
-        order = (np.arange(count)[:, None, None] * 2 * steps + row).astype("i4")
-        index = self.ctx.buffer(order.tobytes())
+        index = self.ctx.buffer(_ribbon_order(count, steps))
         numbers = self.ctx.buffer(np.arange(count * steps * 2, dtype="i4").tobytes())
         arrays = self._arrays("strand", [(numbers, "1i", "dummy_vertex")], index)
         settings = {
@@ -243,12 +244,12 @@ class Renderer:
         clip = {"clip_from_head": shadow.T.astype("f4").tobytes(), "camera": (0.0, 0.0, 0.0)}
         self._draw(meshes, "depth", self._posed | clip)
 
-    def draw(self, view: View) -> Picture:
-        """Draw the loaded person in the pose taken last."""
+    def draw(self, view: View, dense: bool = True) -> Picture:
+        """Draw the loaded person in the pose taken last; with depth and so on if `dense`."""
         with self.ctx:
-            return self._draw_view(view)
+            return self._draw_view(view, dense)
 
-    def _draw_view(self, view: View) -> Picture:
+    def _draw_view(self, view: View, dense: bool) -> Picture:
         clip = clip_from_head(view.cam_from_head, view.intrinsics)
         uniforms = self._posed | {
             "clip_from_head": clip.T.astype("f4").tobytes(),
@@ -263,12 +264,13 @@ class Renderer:
         self._drawn.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
         self._draw(self._meshes(), "color", uniforms)
         self.ctx.copy_framebuffer(self._large_target, self._drawn)
-        self._label_target.use()
-        self._label_target.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
-        self._draw(self._meshes(), "label", uniforms)
+        if dense:
+            self._label_target.use()
+            self._label_target.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+            self._draw(self._meshes(), "label", uniforms)
         self.ctx.disable(moderngl.DEPTH_TEST)
         self.ctx.disable_direct(_CLIP_DISTANCE0)
-        return self._develop(view)
+        return self._develop(view, dense)
 
     def visibility(self, pose: Pose, directions: np.ndarray) -> np.ndarray:
         """Whether light from far directions (D, 3) reaches each drawn vertex: (D, R) of 0 and 1.
@@ -319,7 +321,7 @@ class Renderer:
                 _assign(program, {"widen": 4.0 if coarse else 1.0})
             mesh.arrays[use].render(moderngl.TRIANGLES, vertices=count)
 
-    def _develop(self, view: View) -> Picture:
+    def _develop(self, view: View, dense: bool) -> Picture:
         self._large.use(0)
         _assign(
             self._resolve,
@@ -336,6 +338,10 @@ class Renderer:
         self._quad.render(moderngl.TRIANGLES, vertices=3)
         shape = (self.size, self.size)
         rgba = np.frombuffer(self._small_target.read(components=4), "u1").reshape(*shape, 4)[::-1]
+        image, alpha = rgba[..., :3].copy(), rgba[..., 3].copy()
+        if not dense:
+            none = np.zeros((0, 0), np.uint8)
+            return Picture(image, alpha, none.astype("f4"), none, none[..., None].astype("f4"))
         label = np.frombuffer(
             self._label_target.read(components=4, attachment=0, dtype="f4"), "f4"
         ).reshape(*shape, 4)[::-1]
@@ -343,8 +349,8 @@ class Renderer:
             self._label_target.read(components=4, attachment=1, dtype="f2"), "f2"
         ).reshape(*shape, 4)[::-1]
         return Picture(
-            image=rgba[..., :3].copy(),
-            alpha=rgba[..., 3].copy(),
+            image=image,
+            alpha=alpha,
             depth=label[..., 0].copy(),
             parts=np.round(label[..., 1]).astype("u1"),
             normals=normal[..., :3].astype("f4"),
@@ -353,6 +359,13 @@ class Renderer:
     def close(self) -> None:
         """Give the context back."""
         self.ctx.release()
+
+
+@functools.lru_cache(maxsize=16)
+def _ribbon_order(count: int, steps: int) -> bytes:
+    """Vertex numbers, i4, of the triangles of `count` ribbons with two vertices a point."""
+    row = 2 * np.arange(steps - 1)[:, None] + np.array([0, 1, 2, 2, 1, 3])
+    return (np.arange(count)[:, None, None] * 2 * steps + row).astype("i4").tobytes()
 
 
 def _assign(program: moderngl.Program, uniforms: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from mien.errors import MienError
@@ -117,12 +118,19 @@ class Rig:
 
     def normals(self, vertices: Tensor) -> Tensor:
         """Vertex normals (B, V, 3) of unit length, weighted by triangle area."""
-        a, b, c = (vertices[:, self.triangles[:, i]] for i in range(3))
-        face = torch.linalg.cross(b - a, c - a, dim=-1)
-        total = torch.zeros_like(vertices)
-        for i in range(3):
-            total.index_add_(1, self.triangles[:, i], face)
-        return torch.nn.functional.normalize(total, dim=-1)
+        corners = vertices[:, self.triangles]
+        edges = corners[:, :, 1:] - corners[:, :, :1]
+        face = torch.linalg.cross(edges[:, :, 0], edges[:, :, 1], dim=-1).numpy()
+        total = np.stack([self._corner_sum @ f for f in face])
+        return torch.nn.functional.normalize(torch.from_numpy(total), dim=-1)
+
+    @functools.cached_property
+    def _corner_sum(self) -> csr_matrix:
+        """(V, F) of ones that adds up for each vertex what its triangles say."""
+        count = len(self.triangles)
+        place = self.triangles.numpy().ravel(), np.repeat(np.arange(count), 3)
+        ones = np.ones(3 * count, np.float32)
+        return csr_matrix((ones, place), shape=(len(self.vertices), count))
 
 
 def gaze_rotation(coefficients: Tensor, side: int) -> Tensor:

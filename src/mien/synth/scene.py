@@ -29,6 +29,8 @@ LABELS = (
     "beard",
     "glasses",
     "clothes",
+    "hat",
+    "earrings",
 )
 """What the part mask's numbers mean; 1 to 8 are the rig's parts in their order."""
 
@@ -129,7 +131,7 @@ class View:
 
 @dataclass(frozen=True)
 class Picture:
-    """What was drawn, S pixels square.
+    """What was drawn, S pixels square; the last three have no pixels where they were not wanted.
 
     Args:
         image: (S, S, 3) u8, sRGB, premultiplied by alpha on black.

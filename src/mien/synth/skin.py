@@ -41,15 +41,20 @@ class SkinBank:
     old: np.ndarray
     bearded: np.ndarray
 
-    @functools.lru_cache(maxsize=24)  # noqa: B019 - the one bank lives as long as the process
-    def ratio(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Logarithm of (map + offset) / (tone + offset), (s, s, 3), and trust (s, s)."""
+    @functools.lru_cache(maxsize=128)  # noqa: B019 - the one bank lives as long as the process
+    def ratio(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Logarithm of (map + offset) / (tone + offset), (s, s, 3), blurred too; trust (s, s).
+
+        All in half precision: they are kept.
+        """
         picture = np.asarray(Image.open(io.BytesIO(self.maps[index])).convert("RGB"))
         linear = to_linear(picture / np.float32(255.0))
         trust = Image.open(io.BytesIO(self.trust[index])).convert("L")
         trust = trust.resize((picture.shape[1], picture.shape[0]), Image.Resampling.BILINEAR)
         log = np.log((linear + OFFSET) / (REFERENCE_TONE + OFFSET))
-        return log.astype(np.float32), np.asarray(trust) / np.float32(255.0)
+        low = gaussian_filter(log, (6, 6, 0), truncate=2.5)
+        seen = np.asarray(trust) / np.float32(255.0)
+        return log.astype(np.float16), low.astype(np.float16), seen.astype(np.float16)
 
 
 @functools.cache
@@ -110,12 +115,17 @@ def sample_skin(
     )
     weight = np.exp(likeness - likeness.max())
     first, second = rng.choice(len(weight), 2, replace=False, p=weight / weight.sum())
-    detail, trust = bank.ratio(int(first))
-    other, other_trust = bank.ratio(int(second))
+    detail, low, trust = (m.astype(np.float32) for m in bank.ratio(int(first)))
+    _, other_low, other_trust = (m.astype(np.float32) for m in bank.ratio(int(second)))
     if rng.random() < 0.5:
-        detail, trust = detail[:, ::-1], trust[:, ::-1]
+        detail, low, trust = detail[:, ::-1], low[:, ::-1], trust[:, ::-1]
     amount = rng.uniform(0.0, 0.7)
-    low, other_low = (gaussian_filter(m, (6, 6, 0), truncate=2.5) for m in (detail, other))
+    # What light left in maps of dark skin stands out most: its broad pattern and its hues, bluish
+    # where the sky shone, are taken back.
+    dark = np.clip((0.16 - tone[1]) / 0.12, 0, 1)
+    detail = detail - 0.4 * dark * (low - np.median(low[trust > 0.5], 0)) * trust[..., None]
+    detail = detail + 0.6 * dark * (detail.mean(-1, keepdims=True) - detail)
+    detail = np.where(detail > 0, detail * (1 - 0.4 * dark), detail)
     log = detail + amount * np.minimum(trust, other_trust)[..., None] * (other_low - low)
     # Brows and nostrils keep the skin's hue: what is nearly black has no colour of its own.
     grey = log.mean(-1, keepdims=True)

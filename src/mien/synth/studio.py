@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.spatial import KDTree
 
 from mien.preprocess.pose import canonical
 from mien.structures import FOV_WIDE, RADIUS, Camera
+from mien.synth.dialect import Dialect
+from mien.synth.landmarks import to_canonical
 from mien.synth.light import Light, harmonics, sample_light, sphere
 from mien.synth.person import Maker, Person
 from mien.synth.render_gl import Renderer
@@ -25,7 +26,8 @@ class Truth:
     """What is true of a pose, whatever camera sees it.
 
     Args:
-        landmarks: (478, 3) canonical, on the surface as posed; irises turn with the eyes.
+        landmarks: (478, 3) canonical, of the posed surface, irises turned with the eyes, in the
+            studio's dialect.
         landmarks68: (68, 3) canonical, Multi-PIE.
         arkit: (53,) coefficients.
     """
@@ -48,7 +50,7 @@ class Scene:
 
 def sample_scene(rng: np.random.Generator) -> Scene:
     """A random place and a random camera's temper."""
-    amount = rng.gamma(1.2, 0.004)
+    amount = rng.gamma(1.2, 0.004) * (rng.random() < 0.5)
     balance = np.exp(rng.normal(0, [0.05, 0.02, 0.07]))
     return Scene(
         light=sample_light(rng),
@@ -60,10 +62,15 @@ def sample_scene(rng: np.random.Generator) -> Scene:
 
 
 def sample_camera(rng: np.random.Generator, fov: float = FOV_WIDE) -> Camera:
-    """A level camera on the sphere: mostly near the front, up to ±75° of yaw and ±30° of pitch."""
-    yaw = rng.normal(0, 20) if rng.random() < 0.65 else rng.uniform(-75, 75)
-    pitch = rng.normal(0, 9) if rng.random() < 0.8 else rng.uniform(-30, 30)
-    yaw, pitch = np.radians(np.clip(yaw, -75, 75)), np.radians(np.clip(pitch, -30, 30))
+    """A level camera on the sphere.
+
+    Half of them within 25° of yaw, nearly all within 60° and 25° of pitch, a few up to 75° and 30°.
+    """
+    chance = rng.random()
+    far = rng.choice([-1, 1]) * rng.uniform(25, 60 if chance < 0.94 else 75)
+    yaw = rng.uniform(-25, 25) if chance < 0.5 else far
+    pitch = rng.normal(0, 8) if rng.random() < 0.5 else rng.uniform(-25, 25)
+    yaw, pitch = np.radians(yaw), np.radians(np.clip(pitch, -30, 30))
     return Camera.orbit(float(yaw), float(pitch), fov=fov, radius=RADIUS)
 
 
@@ -78,19 +85,27 @@ class Studio:
     """Photographs people of one rig; holds the OpenGL context.
 
     Args:
-        rig: the head; size: pixels a side; supersample: see `Renderer`.
+        rig: the head; size: pixels a side; supersample, device: see `Renderer`.
+        dialect: in which the 478 landmarks are said; none says where they are.
     """
 
-    def __init__(self, rig: Rig, size: int, supersample: int = 2) -> None:
-        self.rig, self.maker = rig, Maker(rig)
+    def __init__(
+        self,
+        rig: Rig,
+        size: int,
+        supersample: int = 2,
+        device: int = 0,
+        dialect: Dialect | None = None,
+    ) -> None:
+        self.rig, self.maker, self.dialect = rig, Maker(rig), dialect
         self.draw = rig.draw_vertex.numpy()
         part = np.zeros(len(self.draw))
         part[rig.draw_triangles.numpy().ravel()] = np.repeat(rig.parts.numpy(), 3)
         rest = self.maker.rest[self.draw]
         lid = _lids(rig)[self.draw]
         self.skin = Skin(rest, rig.draw_uv.numpy(), part, lid, rig.draw_triangles.numpy())
-        self.renderer = Renderer(self.skin, size, supersample)
-        self.corners, self.weights = attach_landmarks(rig)
+        self.renderer = Renderer(self.skin, size, supersample, device)
+        self.corners, self.weights = self.maker.corners, self.maker.weights
         self.directions = sphere(_DIRECTIONS).astype(np.float32)
         self.basis = harmonics(self.directions)
         self.visible = self._head_visibility()
@@ -139,20 +154,28 @@ class Studio:
         )
         points = (vertices[self.corners] * self.weights[..., None]).sum(1)
         marks = vertices[self.rig.landmarks68.numpy()]
-        return Truth(to_canonical(points), to_canonical(marks), coefficients)
+        landmarks = to_canonical(points)
+        if self.dialect:
+            landmarks = self.dialect.said(landmarks, coefficients)
+        return Truth(landmarks, to_canonical(marks), coefficients)
 
-    def shoot(self, camera: Camera, scene: Scene, seed: int) -> Picture:
-        """Photograph the pose taken last; depth is in canonical units."""
+    def shoot(self, camera: Camera, scene: Scene, seed: int, dense: bool = True) -> Picture:
+        """Photograph the pose taken last; depth, parts and normals only if `dense`.
+
+        Depth is in canonical units.
+        """
+        if self.person is None:
+            raise ValueError("nobody has entered the studio")
         view = View(
             cam_from_head=cam_from_centimetres(camera),
             intrinsics=camera.intrinsics.numpy().astype(np.float64),
-            gain=scene.gain,
+            gain=scene.gain * self.person.exposure,
             blur=scene.blur,
             noise=scene.noise,
             balance=scene.balance,
             seed=seed & 0xFFFFFFFF,
         )
-        picture = self.renderer.draw(view)
+        picture = self.renderer.draw(view, dense)
         scale = np.float32(canonical().facekit_scale)
         return dataclasses.replace(picture, depth=picture.depth * scale)
 
@@ -171,12 +194,6 @@ def _lids(rig: Rig) -> np.ndarray:
     return np.clip((far - 0.25) / 0.45, 0, 1)
 
 
-def to_canonical(points: np.ndarray) -> np.ndarray:
-    """FaceKit's centimetres (..., 3) to the canonical head frame."""
-    frame = canonical()
-    return (frame.facekit_scale * (points - frame.facekit_offset)).astype(np.float32)
-
-
 def cam_from_centimetres(camera: Camera) -> np.ndarray:
     """(4, 4) from FaceKit's axes in cm to the camera's in cm."""
     frame = canonical()
@@ -185,45 +202,3 @@ def cam_from_centimetres(camera: Camera) -> np.ndarray:
     result[:3, :3] = view[:3, :3]
     result[:3, 3] = view[:3, 3] / frame.facekit_scale - view[:3, :3] @ frame.facekit_offset
     return result
-
-
-def attach_landmarks(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
-    """The 478 landmarks as points of triangles: vertices (478, 3) and their weights (478, 3).
-
-    Each canonical landmark goes to the nearest point of the neutral skin; irises to the eyeball.
-    """
-    frame = canonical()
-    points = frame.points / frame.facekit_scale + frame.facekit_offset
-    rest = rig.vertices.numpy().astype(np.float64)
-    corners, weights = np.zeros((478, 3), int), np.zeros((478, 3))
-    groups = {
-        "skin": np.arange(468),
-        "eye_right": np.arange(468, 473),
-        "eye_left": np.arange(473, 478),
-    }
-    for part, which in groups.items():
-        faces = rig.faces_of(part).numpy()
-        corners[which], weights[which] = nearest_on_mesh(points[which], rest, faces)
-    return corners, weights
-
-
-def nearest_on_mesh(
-    points: np.ndarray, vertices: np.ndarray, faces: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (n, 3) and weights (n, 3) of the surface points nearest to `points` (n, 3)."""
-    middles = vertices[faces].mean(1)
-    count = min(24, len(faces))
-    _, near = KDTree(middles).query(points, k=count)
-    near = near.reshape(len(points), count)
-    a, b, c = (vertices[faces[near][..., i]] for i in range(3))
-    u, v, w = b - a, c - a, points[:, None] - a
-    uu, uv, vv = (u * u).sum(-1), (u * v).sum(-1), (v * v).sum(-1)
-    wu, wv = (w * u).sum(-1), (w * v).sum(-1)
-    det = np.maximum(uu * vv - uv * uv, 1e-12)
-    bary = np.stack([(vv * wu - uv * wv) / det, (uu * wv - uv * wu) / det], -1)
-    bary = np.concatenate([1 - bary.sum(-1, keepdims=True), bary], -1).clip(0, None)
-    bary /= bary.sum(-1, keepdims=True)
-    place = (np.stack([a, b, c], 2) * bary[..., None]).sum(2)
-    best = ((place - points[:, None]) ** 2).sum(-1).argmin(1)
-    rows = np.arange(len(points))
-    return faces[near[rows, best]], bary[rows, best]

@@ -4,11 +4,11 @@ in float v_cover, v_lid;
 flat in int v_part;
 
 uniform sampler2D face_albedo;  // sRGB; alpha says how far the map is to be trusted
-uniform vec3 skin_tone, hair_tone, iris_color[2], lip_tone, tooth_tone;
+uniform vec3 skin_tone, hair_tone, iris_color[2], lip_tone, lid_tone, tooth_tone;
 uniform vec3 eye_center[2];     // rest
 uniform mat3 eye_from_head[2];  // turns a direction into the eye's own axes
 uniform float lash_density;
-uniform float pupil, oiliness, freckles, stubble, limbus, redness, mouth_open;
+uniform float pupil, oiliness, freckles, lipstick, eyeshadow, limbus, redness, mouth_open;
 uniform uint seed;
 
 const int SKIN = 0, MOUTH = 1, SOCKET = 2, GUMS = 3, TEETH = 4, EYE_LEFT = 5, LASHES = 7;
@@ -69,6 +69,9 @@ vec3 skin(vec3 n, vec3 v) {
     vec3 albedo = skin_albedo(footprint, relief);
     vec2 lip = (v_rest.xy - vec2(0.0, -3.4)) / vec2(2.7, 1.0);
     float on_lip = (1.0 - smoothstep(0.55, 1.0, dot(lip, lip))) * step(9.0, v_rest.z);
+    float shade = max(dot(albedo, vec3(0.33)) / max(dot(skin_tone, vec3(0.33)), 0.01), 0.0);
+    albedo = mix(albedo, lip_tone * (0.4 + 0.7 * shade), on_lip * lipstick);
+    albedo = mix(albedo, lid_tone * shade, smoothstep(0.05, 0.5, v_lid) * eyeshadow);
     float height = fine * (0.009 * noise(v_rest * 22.0, seed) + 0.011 * noise(v_rest * 9.0, seed));
     height += 0.07 * relief;  // what is dark in a photograph of skin is mostly a furrow
     height += 0.006 * on_lip * fine * noise(v_rest * vec3(14.0, 3.0, 3.0), seed);

@@ -1,0 +1,30 @@
+import numpy as np
+
+from mien.synth.dialect import Dialect, learn, load_dialect
+from mien.synth.rig import ARKIT
+
+
+def test_a_dialect_is_learnt_from_examples() -> None:
+    rng = np.random.default_rng(0)
+    spoken = Dialect(rng.normal(size=(478, 3)), rng.normal(size=(len(ARKIT), 478, 3)))
+    faces = rng.random((400, len(ARKIT)))
+    true = rng.normal(size=(400, 478, 3))
+    said = np.stack([spoken.said(t, f) for t, f in zip(true, faces, strict=True)])
+    found = learn(true, said, faces, ridge=1e-3)
+    np.testing.assert_allclose(found.offset, spoken.offset, atol=1e-2)
+    np.testing.assert_allclose(found.gain, spoken.gain, atol=1e-2)
+
+
+def test_coefficients_that_nobody_used_change_nothing() -> None:
+    true = np.zeros((20, 478, 3))
+    found = learn(true, true + 0.5, np.zeros((20, len(ARKIT))))
+    np.testing.assert_allclose(found.offset, 0.5, atol=1e-6)
+    np.testing.assert_allclose(found.gain, 0, atol=1e-9)
+
+
+def test_the_dialect_that_comes_along_moves_landmarks_a_little() -> None:
+    dialect = load_dialect()
+    assert dialect.offset.shape == (478, 3)
+    assert dialect.gain.shape == (len(ARKIT), 478, 3)
+    assert 0.002 < np.abs(dialect.offset).mean() < 0.02
+    assert np.abs(dialect.gain).max() < 0.05
