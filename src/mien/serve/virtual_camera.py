@@ -183,7 +183,7 @@ def virtual_camera() -> Iterator[tuple[Screen, str]]:
         import pyvirtualcam  # type: ignore[import-not-found]
     except ModuleNotFoundError as error:
         raise MienError(
-            "--camera needs pyvirtualcam (under the GPL): install it with `pip install pyvirtualcam`."
+            "--camera needs pyvirtualcam (a GPL package); `pip install pyvirtualcam` brings it."
         ) from error
     try:
         camera = pyvirtualcam.Camera(width=SIZE, height=SIZE, fps=FPS)
