@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from mien.evaluate.metrics.image import psnr, ssim
+from mien.evaluate.metrics.features import feature_distance
+from mien.evaluate.metrics.image import flip, psnr, ssim
 from mien.evaluate.takes import Instruments, Scene, Track, pictures
+from mien.model.encoder import Encoder, EncoderConfig
 from mien.structures import Camera, Rendered
 
 SIZE, PATCH, COUNT = 96, 24, 14
@@ -81,7 +83,20 @@ def codec(frames: np.ndarray) -> np.ndarray:
     return (frames + noise).clip(0, 255).round().astype(np.uint8)
 
 
-INSTRUMENTS = Instruments(track, describe, codec, {"PSNR": psnr, "SSIM": ssim})
+def ruler() -> Encoder:
+    """An encoder that has learned nothing, the same each time."""
+    torch.manual_seed(0)
+    return Encoder(EncoderConfig(size=64, widths=(8, 16, 16), back_level=1)).requires_grad_(False)
+
+
+PICTURES = {"PSNR": psnr, "SSIM": ssim, "FLIP": flip, "features": feature_distance(ruler())}
+INSTRUMENTS = Instruments(track, describe, codec, PICTURES)
+
+
+def matte(values: np.ndarray) -> torch.Tensor:
+    """Patch values (T, 14) → alpha (T, SIZE, SIZE): puppets that nod are drawn narrower."""
+    edge = SIZE - np.round(40 * values[:, 11]).astype(int)
+    return torch.from_numpy(np.arange(SIZE) < edge[:, None, None]).expand(-1, SIZE, -1).float()
 
 
 def scene(person: int, frames: int) -> Scene:
@@ -92,8 +107,8 @@ def scene(person: int, frames: int) -> Scene:
     values[:, 13] = 0.2 * person
     crops = paint(values, person)
     cameras = Camera.orbit(torch.from_numpy(np.deg2rad(TURN * (values[:, 10] - 0.5))).float())
-    alpha = torch.ones(frames, SIZE, SIZE)
-    return Scene(f"person {person}", list(crops), crops, alpha, alpha > 0, cameras)
+    alpha = matte(values)
+    return Scene(f"person {person}", list(crops), crops, alpha, alpha >= 0, cameras)
 
 
 Transfer = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -110,8 +125,8 @@ def puppeteer(transfer: Transfer):
         person = round(read(source[None])[0, 13] / 0.2)
         yaw = np.rad2deg(cameras.angles()[0].numpy())
         values = transfer(read(source[None])[0], read(np.stack(drivers)), yaw)
-        for image in pictures(paint(values, person)):
-            yield Rendered(image, torch.ones(1, size, size), torch.full((1, size, size), 2.7))
+        for image, alpha in zip(pictures(paint(values, person)), matte(values), strict=True):
+            yield Rendered(image, alpha[None], torch.full((1, size, size), 2.7))
 
     return reenact
 

@@ -30,6 +30,19 @@ def test_eval_asks_for_data() -> None:
         eval.run(eval.Command())
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"cases": 0}, "--cases is 0"),
+        ({"frames": -3}, "--frames is -3"),
+        ({"size": 100}, "--size is 100; it must be a multiple of 4, at least 192"),
+    ],
+)
+def test_eval_refuses_nonsense(tmp_path: Path, option: dict, said: str) -> None:
+    with pytest.raises(MienError, match=said):
+        eval.run(eval.Command(data=tmp_path, **option))
+
+
 def test_eval_says_what_weights_are_missing(tmp_path: Path) -> None:
     with pytest.raises(MienError, match=r"none\.safetensors"):
         eval.run(eval.Command(data=tmp_path, weights=tmp_path / "none.safetensors"))

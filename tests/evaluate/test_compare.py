@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -48,6 +50,18 @@ def test_only_common_cases_count(base: list[float]) -> None:
     changes = compare(results({"SSIM": base}), results({"SSIM": base[:5]}))
     assert changes[0].gain.cases == 5
     assert changes[0].before == changes[0].after == pytest.approx(np.mean(base[:5]))
+
+
+def test_another_ruler_and_another_machine_are_not_compared(base: list[float]) -> None:
+    first = results({"SSIM": base, "features": base})
+    other = replace(first, conditions=Conditions("", "", "", {}, ruler="another"))
+    assert set(verdicts(first, first)) == {"SSIM", "features"}
+    assert set(verdicts(first, other)) == {"SSIM"}
+    rows = (Row("live", "a", "b", 9, {"latency": Measure(30.0, 40.0, 0.0)}), *first.rows)
+    first = replace(first, rows=rows)
+    other = replace(first, conditions=Conditions("", "", "", {"cores": "64"}))
+    assert "latency" in verdicts(first, first)
+    assert "latency" not in verdicts(first, other)
 
 
 def test_nothing_in_common_is_said(base: list[float]) -> None:

@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from mien.errors import MienError
+from mien.evaluate import instruments as instruments_module
+from mien.evaluate.cache import Cache
 from mien.evaluate.instruments import (
     clip_scene,
     instruments,
@@ -15,6 +17,8 @@ from mien.evaluate.instruments import (
 from mien.evaluate.metrics.image import psnr
 from mien.evaluate.takes import Scene, pictures
 from mien.preprocess.video import write_video
+
+from .puppets import ruler
 
 SIZE, FRAMES = 256, 6
 
@@ -32,6 +36,18 @@ def test_a_clip_in_the_output_framing(scene: Scene) -> None:
     assert scene.cameras.world_from_cam.shape == (FRAMES, 4, 4)
     assert scene.crops[scene.alpha.numpy() == 0].max() == 0
     assert scene.alpha[:, SIZE // 2, SIZE // 2].min() > 0.9
+
+
+def test_a_clip_that_was_kept_is_the_same(
+    scene: Scene, shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = shared_data / "clips" / "lp_d3.mp4"
+    clip_scene(clip, SIZE, FRAMES, Cache(tmp_path))
+    monkeypatch.setattr(instruments_module, "detect", lambda _: pytest.fail("looked again"))
+    again = clip_scene(clip, SIZE, FRAMES, Cache(tmp_path))
+    assert (again.crops == scene.crops).all()
+    assert (again.alpha == scene.alpha).all()
+    assert (again.cameras.world_from_cam == scene.cameras.world_from_cam).all()
 
 
 def test_its_crops_are_seen_by_its_cameras(scene: Scene) -> None:
@@ -76,7 +92,8 @@ def test_the_codec_keeps_frames_and_loses_a_little(scene: Scene) -> None:
 
 
 def test_what_cannot_be_measured_has_a_reason() -> None:
-    tools, missing = instruments()
-    assert {"PSNR", "SSIM", "MS-SSIM", "FLIP"} <= set(tools.pictures)
-    assert set(tools.pictures) | set(missing) == {"PSNR", "SSIM", "MS-SSIM", "FLIP", "LPIPS"}
+    tools, missing = instruments(ruler())
+    always = {"PSNR", "SSIM", "MS-SSIM", "FLIP", "features"}
+    assert always <= set(tools.pictures)
+    assert set(tools.pictures) | set(missing) == {*always, "LPIPS"}
     assert all("LPIPS needs torchvision" in reason for reason in missing.values())

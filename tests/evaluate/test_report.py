@@ -1,13 +1,16 @@
+import io
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mien.evaluate import gallery as gallery_module
 from mien.evaluate.conditions import Conditions
-from mien.evaluate.gallery import CELL, Gallery, case_score, strip
+from mien.evaluate.gallery import CELL, Gallery, case_score, exhibit, strip
 from mien.evaluate.protocols import Outcome
 from mien.evaluate.report import report_page
 from mien.evaluate.results import Measure, Results, Row
@@ -28,8 +31,8 @@ def outcome(name: str, value: float) -> Outcome:
 
 @pytest.fixture
 def gallery(monkeypatch: pytest.MonkeyPatch) -> Gallery:
-    monkeypatch.setattr(gallery_module, "film", lambda *_: b"a film")
-    return Gallery(shareable=False)
+    monkeypatch.setattr(gallery_module, "side_by_side", lambda *_: b"a film")
+    return Gallery()
 
 
 def test_a_case_is_scored_between_its_bounds() -> None:
@@ -41,7 +44,9 @@ def test_a_case_is_scored_between_its_bounds() -> None:
 
 def test_the_worst_come_first(gallery: Gallery) -> None:
     for name, value in (("good", 1.2), ("bad", 3.9), ("fair", 2.0)):
-        gallery.add(outcome(name, value), public=False)
+        gallery.add(exhibit(outcome(name, value), truth=True, film=True))
+    slow = Outcome(row("slow", 9.0, "live"), *(frames(n, 9) for n in (1, 3, 3)))
+    gallery.add(exhibit(replace(slow, source=slow.source[0]), truth=True, film=False))
     assert [r.source for r, _ in gallery.worst(2)] == ["bad", "fair"]
     assert gallery.films == {"cross": b"a film"}
 
@@ -54,16 +59,15 @@ def test_strips_show_the_source_then_moments() -> None:
     assert picture[CELL:, CELL:].mean() == 200
 
 
-def test_what_may_be_shared_is_public_and_has_no_driver(monkeypatch) -> None:
+def test_without_the_truth_only_the_output_is_shown(monkeypatch) -> None:
     films = []
-    monkeypatch.setattr(gallery_module, "film", lambda *clips: films.append(clips) or b"")
-    shared = Gallery(shareable=True)
-    shared.add(outcome("private", 2.0), public=False)
-    assert not shared.strips
-    shared.add(outcome("public", 2.0), public=True)
-    assert len(shared.strips) == 1
-    assert len(films) == 1
+    monkeypatch.setattr(gallery_module, "side_by_side", lambda *clips: films.append(clips) or b"")
+    shown = exhibit(outcome("public", 2.0), truth=False, film=True)
     assert len(films[0][1]) == 0
+    with Image.open(io.BytesIO(shown.strip)) as picture:
+        assert picture.height == CELL
+    assert not exhibit(outcome("public", 2.0), truth=False, film=False).film
+    assert len(films) == 1
 
 
 class Links(HTMLParser):
@@ -78,7 +82,8 @@ class Links(HTMLParser):
 def test_the_page_says_all_and_needs_nothing_else(gallery: Gallery) -> None:
     rows = (row("a <b>", 2.0), row("c", 3.0))
     for r in rows:
-        gallery.add(Outcome(r, frames(1, 5)[0], frames(4, 9), frames(4, 9)), public=True)
+        case = Outcome(r, frames(1, 5)[0], frames(4, 9), frames(4, 9))
+        gallery.add(exhibit(case, truth=True, film=True))
     conditions = Conditions("mien eval", "abc123", "feed", {"cores": "2"})
     page = report_page(Results(rows, conditions, {"LPIPS": "no weights"}), gallery)
     links = Links()

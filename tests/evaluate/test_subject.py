@@ -1,11 +1,12 @@
 import itertools
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from mien.evaluate.bench import Workload, bench, stages
-from mien.evaluate.subject import mien_reenactor
+from mien.evaluate.subject import mien_performer, mien_reenactor
 from mien.model.network import Network
 from mien.preprocess.photo import read_photo
 from mien.preprocess.video import Video
@@ -28,6 +29,17 @@ def test_the_pipeline_is_a_reenactor(network: Network, shared_data: Path) -> Non
     assert [frame.image.shape for frame in frames] == [(3, 64, 64)] * 3
     assert all(frame.alpha.max() > 0.2 for frame in frames)
     assert (frames[0].image - frames[2].image).abs().max() > 0.05
+
+
+def test_frame_by_frame_it_performs_alike(network: Network, shared_data: Path) -> None:
+    photo = read_photo(shared_data / "portraits" / "studio" / "p004_neutral.jpg").image
+    step = mien_performer(network, 16)(photo, 64)
+    blank = step(np.zeros_like(photo))
+    assert blank.shape == (64, 64, 3)
+    assert blank.max() == 0  # nobody has been seen yet
+    seen = step(photo)
+    assert seen.max() > 50
+    assert (step(np.zeros_like(photo)) == seen).all()
 
 
 def test_every_stage_is_timed(network: Network, shared_data: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from mien.data.splits import Item, survey
+from mien.synth.seeds import HELD_OUT
 
 PHOTOS = ("portraits/sources", "portraits/studio", "portraits/congress")
 """Sets whose held-out people are animated by others."""
@@ -17,6 +18,9 @@ SHAREABLE = ("portraits/congress",)
 
 CONGRESS = 12
 """How many people of that set are taken; the others have fewer."""
+
+SYNTHETIC, LIVE = 8, 2
+"""How many cases these protocols have at most."""
 
 T = TypeVar("T")
 
@@ -29,11 +33,15 @@ class Cases:
         selves: clips, one per person.
         crosses: photo and driving clip, of two people.
         views: photos.
+        synthetic: people of `mien.synth`.
+        live: photo and driving clip.
     """
 
     selves: tuple[Item, ...]
     crosses: tuple[tuple[Item, Item], ...]
     views: tuple[Item, ...]
+    synthetic: tuple[int, ...]
+    live: tuple[tuple[Item, Item], ...]
 
 
 def choose_cases(folder: Path, limit: int | None = None) -> Cases:
@@ -60,7 +68,11 @@ def choose_cases(folder: Path, limit: int | None = None) -> Cases:
         crosses.append((photo, others[index % len(others)]))
     crosses.sort(key=lambda pair: pair[1].path)  # so that each driver is read once
     return Cases(
-        tuple(spread(clips, limit)), tuple(spread(crosses, limit)), tuple(spread(photos, limit))
+        tuple(spread(clips, limit)),
+        tuple(spread(crosses, limit)),
+        tuple(spread(photos, limit)),
+        tuple(HELD_OUT[: min(SYNTHETIC, limit or SYNTHETIC)]),
+        tuple(spread(crosses, min(LIVE, limit or LIVE))),
     )
 
 

@@ -36,6 +36,7 @@ CATALOGUE = {
     "MS-SSIM": Metric("multi-scale structural similarity to the true frame", math.inf),
     "FLIP": Metric("difference that an eye sees when flipping to the true frame", 0.0),
     "LPIPS": Metric("learned perceptual distance to the true frame", 0.0),
+    "features": Metric("distance to the true frame in the features of Mien's own encoder", 0.0),
     "mask IoU": Metric("overlap of the silhouette with the true frame's", math.inf),
     "face found": Metric("frames in which MediaPipe finds a face", math.inf, "%"),
     "identity": Metric("median distance of dlib's descriptor to the source photo", 0.0),
@@ -65,12 +66,18 @@ CATALOGUE = {
         f"identity ±{angle}°": Metric(f"identity distance seen from ±{angle}°", 0.0)
         for angle in (12, 25, 40)
     },
+    "latency": Metric("median time from a driver's frame to its picture", 0.0, "ms"),
+    "latency, 95%": Metric("the time that one picture in twenty exceeds", 0.0, "ms"),
+    "unevenness": Metric("standard deviation of those times", 0.0, "ms"),
 }
 """Every figure that a protocol may give, in the order of tables."""
 
 PROTOCOLS = {
     "self": "Self-reenactment: a clip's first frame, driven by the others and compared with them.",
     "cross": "Cross-reenactment: a photo driven by another person's clip, in that person's poses.",
+    "synthetic": "Novel views with true pictures: a rendered head that no training has seen, its "
+    "photo from the front against renders from yaws between -45° and 45°.",
     "views": "Novel views: a photo seen from yaws between -40° and 40°.",
+    "live": "Live: frames come one by one, on this machine; found, followed, animated and drawn.",
 }
 """What each protocol is."""

@@ -42,12 +42,18 @@ class Change:
 def compare(before: Results, after: Results) -> list[Change]:
     """Every metric that both have, paired case by case.
 
+    *features* counts only if both measured it with the same weights; *live* only on one machine.
+
     Raises:
         MienError: they have no case in common.
     """
     changes = []
     for protocol in before.protocols():
+        if protocol == "live" and before.conditions.machine != after.conditions.machine:
+            continue
         for metric in before.metrics(protocol):
+            if metric == "features" and before.conditions.ruler != after.conditions.ruler:
+                continue
             first, second = before.of(protocol, metric), after.of(protocol, metric)
             pairs = [(first[case].value, second[case].value) for case in first if case in second]
             known = [pair for pair in pairs if np.isfinite(pair).all()]

@@ -23,19 +23,26 @@ class Conditions:
         commit: of Mien, marked if files had changed; empty outside a checkout.
         weights: hash of the weights' content; empty if none were named.
         machine: property → value.
+        ruler: hash of the weights that the metric *features* measures with; empty without it.
+        size: pixels of the frames' sides; 0 where it means nothing.
     """
 
     command: str
     commit: str
     weights: str
     machine: dict[str, str]
+    ruler: str = ""
+    size: int = 0
 
     @staticmethod
-    def here(weights: Path | None = None) -> Conditions:
+    def here(weights: Path | None = None, ruler: Path | None = None, size: int = 0) -> Conditions:
         """Of this process on this machine."""
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:16] if weights else ""
         command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-        return Conditions(command, commit(), digest, machine())
+        return Conditions(command, commit(), _digest(weights), machine(), _digest(ruler), size)
+
+
+def _digest(path: Path | None) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path else ""
 
 
 def commit() -> str:

@@ -24,38 +24,60 @@ FILM = 256
 """Pixels of a picture in a film."""
 
 
-@dataclass
-class Gallery:
-    """Collects what cases look like while they are measured.
+@dataclass(frozen=True)
+class Exhibit:
+    """What remains of an outcome.
 
     Args:
-        shareable: take only cases of public-domain photos, and leave driving frames out.
+        row: its figures.
+        strip: JPEG; empty if it may not be shown.
+        film: MP4; empty if none was made.
+    """
+
+    row: Row
+    strip: bytes = b""
+    film: bytes = b""
+
+
+def exhibit(outcome: Outcome, *, truth: bool, film: bool) -> Exhibit:
+    """Small pictures of an outcome.
+
+    Args:
+        outcome: of one case.
+        truth: whether the frames that it is compared with may be shown.
+        film: whether a film is wanted.
+    """
+    shown = outcome.truth if truth else outcome.truth[:0]
+    made = side_by_side(outcome.source, shown, outcome.output) if film else b""
+    return Exhibit(outcome.row, _jpeg(strip(outcome.source, shown, outcome.output)), made)
+
+
+@dataclass
+class Gallery:
+    """Collects exhibits.
+
+    Args:
         strips: (row, JPEG) of each case shown.
         films: protocol → MP4 of its first case shown.
     """
 
-    shareable: bool
     strips: list[tuple[Row, bytes]] = field(default_factory=list)
     films: dict[str, bytes] = field(default_factory=dict)
 
-    def add(self, outcome: Outcome, *, public: bool) -> None:
-        """Keep small pictures of an outcome, if they may be shown.
-
-        Args:
-            outcome: of one case.
-            public: whether its photo is in the public domain.
-        """
-        if self.shareable and not public:
-            return
-        truth = outcome.truth[:0] if self.shareable else outcome.truth
-        self.strips.append((outcome.row, _jpeg(strip(outcome.source, truth, outcome.output))))
-        protocol = outcome.row.protocol
-        if protocol != "views" and protocol not in self.films:
-            self.films[protocol] = film(outcome.source, truth, outcome.output)
+    def add(self, shown: Exhibit) -> None:
+        """Keep what there is to see of a case."""
+        if shown.strip:
+            self.strips.append((shown.row, shown.strip))
+        if shown.film:
+            self.films.setdefault(shown.row.protocol, shown.film)
 
     def worst(self, count: int) -> list[tuple[Row, bytes]]:
-        """The strips of the cases that score lowest between their bounds, lowest first."""
-        return sorted(self.strips, key=lambda strip: case_score(strip[0]))[:count]
+        """The strips of the cases that score lowest between their bounds, lowest first.
+
+        Not of *live*, whose figures say more of the machine than of the pictures.
+        """
+        looks = [strip for strip in self.strips if strip[0].protocol != "live"]
+        return sorted(looks, key=lambda strip: case_score(strip[0]))[:count]
 
 
 def case_score(row: Row) -> float:
@@ -78,8 +100,8 @@ def strip(source: Frames, truth: Frames, output: Frames) -> Frames:
     return np.vstack([np.hstack(row) for row in rows])
 
 
-def film(source: Frames, truth: Frames, output: Frames) -> bytes:
-    """An MP4: source, true frames if there are any, and output, side by side."""
+def side_by_side(source: Frames, truth: Frames, output: Frames) -> bytes:
+    """An MP4: source, true frames if there are any, and output."""
     from mien.preprocess.video import write_video
 
     columns = [np.broadcast_to(source, output.shape), *([truth] if len(truth) else []), output]

@@ -13,9 +13,9 @@ from mien.evaluate.instruments import track_face
 from mien.evaluate.metrics.identity import descriptor, identity_distances
 from mien.evaluate.metrics.motion import amount, correlation, grouped, jitter, without_pose
 from mien.evaluate.metrics.signals import face_signals
-from mien.evaluate.protocols import yaw_slope
 from mien.evaluate.sound import same_sound
 from mien.evaluate.takes import Floats, Frames, Track, sampled
+from mien.evaluate.views import yaw_slope
 from mien.preprocess.photo import read_photo
 from mien.preprocess.video import Video
 

@@ -13,6 +13,7 @@ from mien.evaluate.catalogue import CATALOGUE, PROTOCOLS
 from mien.evaluate.gallery import Gallery
 from mien.evaluate.results import Results, Row
 from mien.evaluate.statistics import Estimate, estimate, normalised
+from mien.evaluate.summary import HEAD, summary_cells
 
 WORST = 10
 """How many cases are shown."""
@@ -47,9 +48,10 @@ def report_page(results: Results, gallery: Gallery) -> str:
             _conditions(results),
             "<p>Every person here was held out of training. <i>Floor</i> and <i>ceiling</i> are "
             "what the still source and the true frames reach through the same crop and video "
-            "codec (of a stranger's look: what the driver's own face and the still photo reach); "
+            "codec (of identity: a stranger and the photo; of live: a frame's time and none); "
             "<i>score</i> is where the model lies between them, 0 to 1. Brackets hold 95% of "
             "bootstrap draws over cases.</p>",
+            _summary(results),
             *sections,
             _missing(results),
             _worst(gallery),
@@ -60,11 +62,17 @@ def report_page(results: Results, gallery: Gallery) -> str:
 
 def _conditions(results: Results) -> str:
     c = results.conditions
-    facts = {"command": c.command, "commit": c.commit, "weights": c.weights, **c.machine}
+    facts = {"command": c.command, "commit": c.commit, "weights": c.weights}
+    facts |= {"features by": c.ruler, "frames": f"{c.size}²", **c.machine}
     rows = "".join(
         f'<tr><td>{escape(k)}<td class="text">{escape(v or "none")}' for k, v in facts.items()
     )
     return f"<table>{rows}</table>"
+
+
+def _summary(results: Results) -> str:
+    body = "".join(_row(cells) for cells in summary_cells(results))
+    return f"<h2>goals</h2><table>{_row(HEAD, 'th')}{body}</table>"
 
 
 def _protocol(results: Results, protocol: str, gallery: Gallery) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Row:
     Args:
         protocol: its name.
         source: whose look.
-        driver: whose motion; empty for novel views.
+        driver: whose motion; empty where there is none.
         frames: how many were compared.
         measures: by metric.
     """
@@ -84,13 +85,19 @@ class Results:
         rows = (row for row in self.rows if row.protocol == protocol and metric in row.measures)
         return {row.case: row.measures[metric] for row in rows}
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, summary: Sequence[Mapping[str, Any]] = ()) -> None:
         """Write as JSON; figures that are unknown or infinite become null.
+
+        Args:
+            path: the file; each of its rows names the commit.
+            summary: lines that are written along, for other programs to read.
 
         Raises:
             MienError: the file cannot be written.
         """
-        content = {"version": VERSION, **asdict(self)}
+        content = {"version": VERSION, "summary": list(summary), **asdict(self)}
+        for row in content["rows"]:
+            row["commit"] = self.conditions.commit
         write_bytes(path, json.dumps(_without_nan(content), indent=1).encode(), b"\n")
 
     @staticmethod
@@ -118,7 +125,8 @@ def _row(content: dict[str, Any]) -> Row:
         name: Measure(**{k: math.nan if v is None else v for k, v in figures.items()})
         for name, figures in content["measures"].items()
     }
-    return Row(**{**content, "measures": measures})
+    facts = {key: value for key, value in content.items() if key != "commit"}
+    return Row(**{**facts, "measures": measures})
 
 
 def _without_nan(value: Any) -> Any:
