@@ -8,7 +8,9 @@ import pytest
 import torch
 
 import mien
-from mien.artifact import load_avatar, save_motion
+from mien.artifact import Baked, load_avatar, load_baked, save_baked, save_motion
+from mien.engine import bake
+from mien.engine.play_cpu import express
 from mien.model.matching import motion_weights
 from mien.model.network import Network
 from mien.preprocess.photo import portrait
@@ -81,6 +83,32 @@ def test_a_head_comes_back_from_its_file(network, cut, tmp_path):
     assert load_avatar(tmp_path / "me.mien").features.shape == head.avatar.features.shape
     difference = head.animate().render(size=64).image - again.animate().render(size=64).image
     assert difference.abs().mean() < 0.01
+
+
+@pytest.fixture
+def baked(network, head, monkeypatch) -> Baked:
+    """The head, baked in a hurry."""
+    for name, value in {"SAMPLES": 24, "LESSONS": 100, "WITNESSES": 32, "EPOCHS": 2}.items():
+        monkeypatch.setattr(bake, name, value)
+    return bake.bake(network, head.avatar, bases=4)
+
+
+def test_a_baked_head_comes_back_from_its_file(network, baked, tmp_path):
+    save_baked(tmp_path / "first.mien", baked)
+    mien.load(tmp_path / "first.mien", network=network).save(tmp_path / "second.mien")
+    again = mien.load(tmp_path / "second.mien", network=network)
+    assert isinstance(again.avatar, Baked)
+    assert len(again) == len(baked)
+    latent = torch.ones(network.config.latent)
+    plain = express(load_baked(tmp_path / "first.mien"), latent)
+    torch.testing.assert_close(again.animate(latent).gaussians.means, plain.means)
+    assert again.animate().render(size=64).alpha.max() > 0.9
+
+
+def test_a_baked_avatar_of_other_weights_is_refused(network, baked, tmp_path):
+    save_baked(tmp_path / "me.mien", replace(baked, weights="0" * 32))
+    with pytest.raises(mien.MienError, match=r"me\.mien was baked with other weights"):
+        mien.load(tmp_path / "me.mien", network=network)
 
 
 def test_latents_of_other_weights_are_refused(network, tmp_path):

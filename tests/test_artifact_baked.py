@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mien.artifact import is_baked, load_baked, read_any_avatar, save_avatar, save_baked
-from mien.artifact.baked import ATTRIBUTES, LARGEST_CODE, Baked, LatentMap
+from mien.artifact.baked import ATTRIBUTES, LARGEST_CODE, Baked, LatentMap, packed_bytes
 from mien.errors import MienError
 from mien.structures import Anchors, Avatar, intrinsics_from_fov
 
@@ -75,6 +75,15 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert loaded.provenance.items() >= baked.provenance.items()
     assert loaded.provenance["synthetic"] == "true"
     assert len(loaded) == COUNT
+
+
+def test_it_does_not_matter_how_codes_lie_in_memory(tmp_path: Path) -> None:
+    baked = a_baked()
+    turned = baked.codes.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+    assert not turned.is_contiguous()
+    save_baked(tmp_path / "me.mien", dataclasses.replace(baked, codes=turned))
+    assert torch.equal(load_baked(tmp_path / "me.mien").codes, baked.codes)
+    assert packed_bytes(turned) == packed_bytes(baked.codes)
 
 
 def test_an_attribute_that_all_share_comes_back(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien import artifact, pipeline, presets
+from mien.artifact import Baked
+from mien.engine.play_cpu import check_baked, express
 from mien.errors import MienError
 from mien.model.matching import check_avatar, matched
 from mien.model.network import Network
@@ -66,11 +68,16 @@ class Head:
 
     Args:
         network: of the avatar's preset.
-        avatar: of one person, on the network's device.
+        avatar: of one person, on the network's device; a baked one takes nothing of the network
+            but how it is drawn.
     """
 
     network: Network
-    avatar: Avatar
+    avatar: Avatar | Baked
+
+    def __len__(self) -> int:
+        """How many Gaussians it has."""
+        return len(self.avatar if isinstance(self.avatar, Baked) else self.avatar.features)
 
     def animate(self, latent: Tensor | None = None) -> Posed:
         """Tell it what to express.
@@ -80,7 +87,10 @@ class Head:
         """
         own = self.avatar.source_latent
         latent = own if latent is None else latent.to(own.device)
-        gaussians, _ = self.network.animate(self.avatar, latent)
+        if isinstance(self.avatar, Baked):
+            gaussians = express(self.avatar, latent)
+        else:
+            gaussians, _ = self.network.animate(self.avatar, latent)
         return Posed(gaussians, self.avatar.intrinsics, self.network.config.antialiased)
 
     def save(self, path: StrPath) -> None:
@@ -89,7 +99,10 @@ class Head:
         Raises:
             MienError: it cannot be written there.
         """
-        artifact.save_avatar(path, self.avatar)
+        if isinstance(self.avatar, Baked):
+            artifact.save_baked(path, self.avatar)
+        else:
+            artifact.save_avatar(path, self.avatar)
 
 
 def encode(
@@ -121,14 +134,17 @@ def encode(
 
 
 def load(path: StrPath, *, network: Network | None = None) -> Head:
-    """A `.mien` file to a head that can be animated.
+    """A `.mien` file, baked or not, to a head that can be animated.
 
     Raises:
         MienError: the file cannot be used, or was made with another preset or other weights.
     """
     network = network or presets.load_network()
-    avatar = artifact.load_avatar(path)
-    check_avatar(avatar, network, path)
+    avatar = artifact.read_any_avatar(path)
+    if isinstance(avatar, Baked):
+        check_baked(avatar, network, path)
+    else:
+        check_avatar(avatar, network, path)
     return Head(network, avatar.to(pipeline.device_of(network)))
 
 

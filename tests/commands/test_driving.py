@@ -1,9 +1,15 @@
+import threading
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from mien.commands.driving import held, is_picture, smoothed
+from mien.commands.driving import held, is_picture, read_driver, smoothed
+from mien.errors import MienError
+from mien.model.network import Network
+from mien.preprocess.video import write_video
+from mien.presets import tiny
 from mien.structures import Camera, Motion
 
 
@@ -18,6 +24,15 @@ def shaky():
         fps=25.0,
         preset="tiny",
     )
+
+
+def test_a_video_without_a_face_is_refused_and_no_thread_stays(tmp_path):
+    network = Network(tiny()).eval().requires_grad_(False)
+    grey = [np.full((64, 64, 3), 99, np.uint8)] * 12
+    write_video(tmp_path / "grey.mp4", grey, fps=25)
+    with pytest.raises(MienError, match=r"grey\.mp4"):
+        read_driver(tmp_path / "grey.mp4", network)
+    assert "ahead" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_smoothing_quiets_expressions_and_poses(shaky):

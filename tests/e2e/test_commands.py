@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 
 from mien.artifact import load_avatar, load_motion, save_motion, write_weights
+from mien.commands import bake as bake_command
+from mien.engine import bake
 from mien.model.matching import motion_weights
 from mien.model.network import Network
 from mien.preprocess.video import SYNTHETIC, Video, write_video
@@ -252,6 +254,48 @@ def test_export_a_turntable(mien, avatar, weights, tmp_path):
     command = ("export", avatar, "-o", output, "--weights", weights, "--size", 32)
     assert mien(*command).code == 0
     assert Video(output).frames == 150
+
+
+@pytest.fixture
+def baked(mien, avatar, weights, tmp_path, monkeypatch):
+    """The astronaut's avatar, baked in a hurry."""
+    for name, value in {"SAMPLES": 24, "LESSONS": 100, "WITNESSES": 32, "EPOCHS": 2}.items():
+        monkeypatch.setattr(bake, name, value)
+    monkeypatch.setattr(bake_command, "CHECKED", 2)
+    path = tmp_path / "baked.mien"
+    command = ("bake", avatar, "-o", path, "--bases", 4, "--weights", weights)
+    assert mien(*command).code == 0
+    return path
+
+
+def test_a_baked_avatar_follows_a_take(mien, baked, take, weights, tmp_path):
+    output = tmp_path / "out.mp4"
+    command = ("animate", baked, "--driving", take, "-o", output, "--weights", weights)
+    assert mien(*command, *SMALL).code == 0
+    assert Video(output).frames == 8
+    assert frames_of(output).std(0).max() > 20
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".spz", ".html"])
+def test_a_baked_avatar_is_exported(suffix, mien, baked, weights, tmp_path):
+    output = tmp_path / f"me{suffix}"
+    assert mien("export", baked, "-o", output, "--weights", weights).code == 0
+    assert output.stat().st_size > 10_000
+
+
+def test_a_baked_avatar_turns(mien, baked, weights, tmp_path):
+    output = tmp_path / "turntable.mp4"
+    command = ("export", baked, "-o", output, "--weights", weights, "--size", 32)
+    assert mien(*command).code == 0
+    assert Video(output).frames == 150
+    assert frames_of(output).std(0).max() > 20
+
+
+def test_a_baked_avatar_does_not_know_its_background(refused, baked, take, weights, tmp_path):
+    folder = tmp_path / "made"
+    folder.mkdir()
+    command = ("animate", baked, "--driving", take, "-o", folder / "out.mp4", "--weights", weights)
+    assert "does not keep the photo's background" in refused(*command, "--background", "original")
 
 
 def test_doctor_knows_what_mien_made(mien, avatar, clip, take, weights, tmp_path):

@@ -262,7 +262,7 @@ def _read_map(file: SafeFile, latent: int) -> LatentMap:
 
 def _pack(codes: Tensor) -> Tensor:
     """int16 codes up to `LARGEST_CODE` as deflated planes of low and high bytes."""
-    words = codes.numpy() + np.int16(SHIFT)
+    words = codes.contiguous().numpy() + np.int16(SHIFT)
     planes = words.astype("<i2").view(np.uint8).reshape(-1, 2).T
     return deflated(planes.tobytes())
 

@@ -39,7 +39,7 @@ class Command:
     The video has the driver's frames, frame rate and sound.
 
     Args:
-        source: the photo, or an avatar file (.mien) made by `mien encode`.
+        source: the photo, or an avatar file (.mien) made by `mien encode` or `mien bake`.
         driving: whom to follow: a video, a take (.motion, or .csv of ARKit's coefficients), or a
             picture, whose expression is held for six seconds.
         output: the video to write (.mp4, .mov, .mkv, .webm); of a picture as driver also .png or
@@ -95,7 +95,10 @@ def run(command: Command) -> None:
     direction = Direction(command.pose, command.retarget, command.strength)
     if still:
         take = take[:1]
-    frames = _frames(command, network, avatar, take, direction, background)
+    see_through = command.background == "transparent"
+    frames = performed(
+        network, avatar, take, direction, command.size, background, see_through=see_through
+    )
     if still:
         write_picture(command.output, next(frames))
     else:
@@ -132,21 +135,22 @@ def _check(command: Command) -> None:
         )
 
 
-def _frames(
-    command: Command,
+def performed(
     network: "Network",
     avatar: "Avatar | Baked",
     take: "Motion",
     direction: "Direction",
+    size: int,
     background: "Tensor | None",
+    *,
+    see_through: bool = False,
 ) -> "Iterator[Tensor]":
-    """The frames of the video, by whatever plays this avatar fastest here."""
+    """`pipeline.play`, baked avatars too, by whatever plays this one fastest here."""
     from mien.artifact import Baked
     from mien.engine import play_cpu
     from mien.pipeline import device_of, play
 
-    see_through = command.background == "transparent"
-    shown = (take, direction, command.size, background)
+    shown = (take, direction, size, background)
     if not isinstance(avatar, Baked) and device_of(network).type != "cpu":
         return play(network, avatar, *shown, see_through=see_through)
     antialiased = network.config.antialiased
@@ -156,9 +160,8 @@ def _frames(
 
 def _source(command: Command, network: "Network") -> "tuple[Avatar | Baked, Tensor | None]":
     """The avatar, and what is behind it: (3, S, S) or (3, 1, 1), or None if one sees through."""
-    from mien import api, artifact
+    from mien import api
     from mien.commands.background import behind, colour
-    from mien.engine.play_cpu import check_baked
     from mien.preprocess.photo import portrait, read_photo
 
     original = command.background == "original"
@@ -170,10 +173,6 @@ def _source(command: Command, network: "Network") -> "tuple[Avatar | Baked, Tens
                 f"{command.source} does not keep the photo's background; give the photo itself, "
                 "or a colour."
             )
-        if artifact.is_baked(command.source):
-            baked = artifact.load_baked(command.source)
-            check_baked(baked, network, command.source)
-            return baked, plain
         return api.load(command.source, network=network).avatar, plain
     seen = portrait(command.source, fov=network.config.fov, face=command.face)
     head = api.encode(seen, network=network, detail=command.detail)

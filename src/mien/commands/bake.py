@@ -14,7 +14,9 @@ from mien.errors import MienError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mien.api import Head
+    from mien.artifact import Baked
+    from mien.model.network import Network
+    from mien.structures import Avatar
 
 MOST_BASES = 128
 
@@ -53,21 +55,23 @@ def run(command: Command) -> None:
             f"--bases {command.bases} is not possible; give a number from 1 to {MOST_BASES}."
         )
 
-    from mien import api, artifact, presets
+    from mien import artifact, presets
     from mien.engine.bake import bake
+    from mien.model.matching import check_avatar
 
     if artifact.is_baked(command.avatar):
         raise MienError(f"{command.avatar} is baked already; give the avatar it was made from.")
-    head = api.load(command.avatar, network=presets.load_network(command.weights))
-    own = _asked(command, head)
-    baked = bake(head.network, head.avatar, bases=command.bases, latents=own)
+    network, avatar = presets.load_network(command.weights), artifact.load_avatar(command.avatar)
+    check_avatar(avatar, network, command.avatar)
+    own = _asked(command, network, avatar)
+    baked = bake(network, avatar, bases=command.bases, latents=own)
     artifact.save_baked(output, baked)
     size = output.stat().st_size / 1e6
     print(f"{output}: {len(baked)} Gaussians, {command.bases} bases, {size:.1f} MB")
-    print(f"PSNR against the avatar itself: {_loss(head, baked, own)}")
+    print(f"PSNR against the avatar itself: {_loss(network, avatar, baked, own)}")
 
 
-def _asked(command: Command, head: "Head") -> "Tensor | None":
+def _asked(command: Command, network: "Network", avatar: "Avatar") -> "Tensor | None":
     """(T, D) latents of the takes that were given, as they are and as changes of the photo's own
     expression.
     """
@@ -77,26 +81,24 @@ def _asked(command: Command, head: "Head") -> "Tensor | None":
 
     latents = []
     for path in command.take:
-        took = api.motion(path, network=head.network).latents
-        latents += [took, head.avatar.source_latent + took - took.median(0).values]
+        took = api.motion(path, network=network).latents
+        latents += [took, avatar.source_latent + took - took.median(0).values]
     return torch.cat(latents) if latents else None
 
 
-def _loss(head: "Head", baked: object, own: "Tensor | None") -> str:
+def _loss(network: "Network", avatar: "Avatar", baked: "Baked", own: "Tensor | None") -> str:
     """Median and least over expressions that are drawn afresh, and over the takes."""
     import torch
 
-    from mien.artifact import Baked
     from mien.engine.bake import draw_latents, fidelity
 
-    assert isinstance(baked, Baked)
     rng = torch.Generator().manual_seed(1)
-    drawn = draw_latents(head.network, head.avatar.source_latent, CHECKED, rng)
+    drawn = draw_latents(network, avatar.source_latent, CHECKED, rng)
     tests = {"drawn expressions": drawn}
     if own is not None:
         tests["the takes"] = own[torch.linspace(0, len(own) - 1, CHECKED).long()]
     parts = []
     for name, latents in tests.items():
-        ratios = fidelity(head.network, head.avatar, baked, latents)
+        ratios = fidelity(network, avatar, baked, latents)
         parts.append(f"{ratios.median():.1f} dB over {name} (worst {ratios.min():.1f})")
     return ", ".join(parts)

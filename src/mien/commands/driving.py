@@ -5,6 +5,7 @@ Axis legend: T frames, D latent.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ def read_driver(path: Path, network: Network, *, face: int | None = None) -> Mot
             another preset or other weights and it keeps no landmarks.
     """
     from mien import api, pipeline
+    from mien.engine.play_cpu import ahead
     from mien.preprocess.video import Video
 
     if path.suffix == ".motion":
@@ -48,8 +50,9 @@ def read_driver(path: Path, network: Network, *, face: int | None = None) -> Mot
     if is_picture(path):
         return picture(path, network, face)
     video = Video(path)
-    with progress_bar() as bar:
-        frames = bar.track(video, total=video.frames or None, description="watching the driver")
+    # The next frames are decoded while the face is sought in this one.
+    with progress_bar() as bar, closing(ahead(video)) as decoded:
+        frames = bar.track(decoded, total=video.frames or None, description="watching the driver")
         audio = str(path) if video.has_audio else None
         take = pipeline.motion(network, frames, video.fps, face=face, name=str(path), audio=audio)
     if video.damage:

@@ -86,7 +86,7 @@ def _encode(command: Command, network: "Network", photo: Path, output: Path) -> 
         photo, network=network, detail=command.detail, face=command.face, provenance=provenance
     )
     head.save(output)
-    print(f"{output}: {len(head.avatar.features)} Gaussians")
+    print(f"{output}: {len(head)} Gaussians")
 
 
 def _jobs(command: Command) -> dict[Path, Path]:

@@ -23,7 +23,7 @@ class Command:
     Splat viewers and the turntable show the photo's own expression; the page moves.
 
     Args:
-        avatar: the avatar file (.mien).
+        avatar: the avatar file (.mien), baked or not.
         output: .ply or .spz for splat viewers; .html for a page; .mp4, .mov or .mkv for a
             turntable.
         background: of the turntable: a colour's name or #rrggbb.
@@ -53,7 +53,7 @@ def run(command: Command) -> None:
     if suffix in (".ply", ".spz"):
         save = artifact.save_ply if suffix == ".ply" else artifact.save_spz
         save(command.output, head.animate().gaussians)
-        print(f"{command.output}: {len(head.avatar.features)} Gaussians")
+        print(f"{command.output}: {len(head)} Gaussians")
     elif suffix == ".html":
         from mien.serve.export_html import export_html
 
@@ -65,15 +65,16 @@ def run(command: Command) -> None:
 
 def _turntable(command: Command, head: "Head") -> None:
     """One swing of a camera around the head."""
+    from mien.commands.animate import performed
     from mien.commands.background import colour
     from mien.commands.driving import held
-    from mien.pipeline import Direction, play
+    from mien.pipeline import Direction
     from mien.preprocess.video import write_video
     from mien.structures import Camera
 
     avatar, front = head.avatar, Camera.orbit().cam_from_world
     take = held(avatar.source_latent, front, avatar.preset)
-    frames = play(
+    frames = performed(
         head.network,
         avatar,
         take,

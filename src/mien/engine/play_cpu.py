@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 import torch
@@ -115,10 +115,10 @@ def actor(network: Network, avatar: Avatar | Baked) -> Actor:
 
     Args:
         network: of the avatar's preset, on the CPU; a baked one needs none of it.
-        avatar: of one person, of either kind.
+        avatar: of one person, of either kind; a baked one may be on any device.
     """
     if isinstance(avatar, Baked):
-        return Unpacked(avatar)
+        return Unpacked(avatar.to("cpu"))
     return Folded(network, avatar, torch.bfloat16)
 
 
@@ -153,7 +153,7 @@ def play(
     return ahead(frames())
 
 
-def ahead(items: Iterable[Item], count: int = 4) -> Iterator[Item]:
+def ahead(items: Iterable[Item], count: int = 4) -> Generator[Item, None, None]:
     """The same items, made by a thread that keeps up to `count` of them ready.
 
     What making them raises is raised here. Whoever stops early, by `close` or by dropping the
