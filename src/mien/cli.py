@@ -28,6 +28,7 @@ COMMANDS = {
     "prepare": "photos and clips → training shards",
     "synth": "synthetic heads → training shards",
     "train": "training shards → weights",
+    "teach": "training shards → a teacher, slow and expressive, that animates in 2D",
     "eval": "how good avatars of held-out people are, as a web page and JSON",
     "bench": "how fast this machine is, stage by stage",
 }
