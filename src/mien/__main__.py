@@ -1,7 +1,5 @@
 """`python -m mien` is `mien`."""
 
-import sys
+from mien.cli import entry
 
-from mien.cli import main
-
-sys.exit(main())
+entry()

@@ -68,6 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def entry() -> None:
+    """What `mien` and `python -m mien` are: `main`, and out."""
+    code = main()
+    if code == INTERRUPTED:
+        # Threads may still be computing in C++, and Python's farewell would abort them loudly. All
+        # that must be tidied was tidied while the interrupt rose to `main`.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 def overview() -> str:
     """What `mien --help` prints."""
     width = max(map(len, COMMANDS))

@@ -168,7 +168,9 @@ def _raw_samples(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
 def _decode(item: tuple[str, dict[str, bytes]]) -> Sample:
     key, parts = item
     try:
-        labels = np.load(io.BytesIO(parts["npz"]), allow_pickle=False)
+        with np.load(io.BytesIO(parts["npz"]), allow_pickle=False) as archive:
+            # Each look into the archive parses it anew, under Python's lock: one look a label.
+            labels = {name: archive[name] for name in (*LABELS, "person", "take")}
         for label, shape in LABELS.items():
             if labels[label].shape != shape:
                 raise ValueError(f"{label} has shape {labels[label].shape}, not {shape}")
