@@ -325,6 +325,8 @@ def test_ctrl_c_half_way(avatar, photo, weights, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Whoever runs the tests in the background has interrupts ignored, and children inherit it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     patience = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and process.poll() is None:

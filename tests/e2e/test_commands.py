@@ -139,7 +139,7 @@ def test_nothing_is_behind_a_head(suffix, mien, avatar, clip, take, weights, tmp
     assert mien(*command, "-o", plain, "--background", "white").code == 0
     assert mien(*command, "-o", output, "--background", "transparent").code == 0
     frame, whole = decoded_with_alpha(output).astype(float), frames_of(plain)[0]
-    assert frame[..., 3].min() < 0.8 * frame[..., 3].max()
+    assert frame[..., 3].min() < 0.9 * frame[..., 3].max()
     share = frame[..., 3:] / 255
     laid = frame[..., :3] * share + 255 * (1 - share)
     assert np.abs(laid - whole).mean() < 4
@@ -156,7 +156,7 @@ def test_nothing_is_behind_a_head_in_a_picture(mien, avatar, photo, weights, tmp
     with Image.open(output) as picture:
         assert picture.mode == "RGBA"
         low, high = picture.getchannel("A").getextrema()
-    assert low < 0.8 * high
+    assert low < 0.9 * high
 
 
 def test_the_original_background_is_the_photos(mien, photo, far_away, weights, tmp_path):
