@@ -9,5 +9,5 @@ mien prepare --data "$DATA" --out out/shards --part heldout
 mien synth --count 20000 --size 448 --seed 100000 --workers 16 --gpus "$GPUS" \
     --facekit "$DATA/facekit" --out out/shards
 torchrun --nproc_per_node "$GPUS" -m mien train --data out/shards --out out/base \
-    --animate.batch 48 --animate.steps 60000 --animate.minutes 600
+    --animate.batch 48 --animate.minutes 600
 mien eval --data "$DATA" --weights out/base/weights.safetensors --output out/report

@@ -1,6 +1,5 @@
 """The training loop on a tiny network and made-up frames."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,43 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from made_frames import make_frames
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mien.data.shards import Frames
 from mien.model.network import Network
 from mien.presets import tiny
-from mien.structures import LANDMARKS, Camera
+from mien.structures import LANDMARKS
 from mien.train import checkpoint
-from mien.train.animate import WEIGHTS, Animate, AnimateConfig, Run, rate, train
+from mien.train.animate import WEIGHTS, Animate, AnimateConfig, train
 from mien.train.batches import PairSampler
 from mien.train.reader import Reader
 
 PARTNER = torch.arange(LANDMARKS)
-
-
-def make_frames(count: int = 8, side: int = 48) -> Frames:
-    """Two takes of a coloured disc whose lower half brightens with the mouth's landmarks."""
-    generator = torch.Generator().manual_seed(0)
-    ticks = (torch.arange(side) + 0.5) / side - 0.5
-    disc = (ticks[:, None] ** 2 + ticks[None] ** 2 < 0.3**2).float()
-    openness = torch.rand(count, generator=generator)
-    pixels = torch.zeros(count, 4, side, side)
-    pixels[:, 0] = 0.8 * disc
-    pixels[:, 1] = 0.3 * disc
-    pixels[:, 2, side // 2 :] = openness[:, None, None] * disc[side // 2 :]
-    pixels[:, 3] = disc
-    landmarks = 0.1 * torch.randn(1, LANDMARKS, 3, generator=generator).repeat(count, 1, 1)
-    landmarks[:, 14, 1] -= 0.1 * openness
-    return Frames(
-        pixels=(pixels * 255).to(torch.uint8),
-        landmarks=landmarks,
-        camera=Camera.orbit(torch.linspace(-0.1, 0.1, count)),
-        inside=torch.tensor([[0.0, 0], [1, 0], [1, 1], [0, 1]]).repeat(count, 1, 1),
-        take=torch.arange(count) % 2,
-        takes=("a", "b"),
-        people=("a", "b"),
-    )
 
 
 CONFIG = AnimateConfig(
@@ -61,14 +36,14 @@ CONFIG = AnimateConfig(
 
 
 def run(
-    folder: Path, report: Callable[[Run, dict], None] | None = None, **changes: float
+    folder: Path, report: Callable[[int, dict], None] | None = None, **changes: float
 ) -> tuple[dict[str, torch.Tensor], list[dict]]:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(1)
     logs: list[dict] = []
     result = train(
         Network(tiny()),
-        make_frames(),
+        make_frames(48),
         PARTNER,
         replace(CONFIG, **changes),
         folder / "state.safetensors",
@@ -83,7 +58,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 
 
 def test_interrupted_training_equals_uninterrupted(tmp_path: Path) -> None:
-    def interrupt(_: Run, __: dict) -> None:
+    def interrupt(_: int, __: dict) -> None:
         raise KeyboardInterrupt
 
     whole, _ = run(tmp_path / "whole")
@@ -100,15 +75,6 @@ def test_no_time_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / "state.safetensors")["step"] == 0
     run(tmp_path, steps=1)
     assert checkpoint.load(tmp_path / "state.safetensors")["step"] == 1
-
-
-def test_rate_warms_up_and_falls() -> None:
-    config = AnimateConfig(steps=100, warmup=10, learning_rate=1.0)
-    rates = [rate(step, config) for step in range(101)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[9]
-    assert rates[100] == pytest.approx(0.03)
-    assert all(math.isfinite(r) for r in rates)
 
 
 def test_checkpoint_round_trip_in_parts(tmp_path: Path) -> None:
@@ -128,7 +94,7 @@ def _gradients(rank: int, world: int) -> dict[str, torch.Tensor]:
     """Gradients of one step on the rank's own batch, averaged over the world by DDP."""
     torch.manual_seed(2)
     module: nn.Module = Animate(Network(tiny()), Reader(8), "reference", False)
-    sampler = PairSampler(make_frames(), 0.0, 0.0, PARTNER)
+    sampler = PairSampler(make_frames(48), 0.0, 0.0, PARTNER)
     torch.manual_seed(10 + rank)
     batch = sampler.draw(1, 48, torch.Generator().manual_seed(rank))
     torch.manual_seed(20 + rank)

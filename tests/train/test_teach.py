@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from teach_frames import TINY, make_frames
+from made_frames import make_frames
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mien.errors import MienError
 from mien.structures import LANDMARKS
-from mien.teacher.network import FlowNetwork
+from mien.teacher.network import FlowConfig, FlowNetwork
 from mien.train import checkpoint
 from mien.train.batches import PairSampler
 from mien.train.reader import Reader
 from mien.train.teach import Run, Teach, TeachConfig, flow_error, train
+
+TINY = FlowConfig(side=32, widths=(16, 32), depths=(1, 1), latent=8, condition=32)
 
 PARTNER = torch.arange(LANDMARKS)
 
@@ -27,14 +29,14 @@ CONFIG = TeachConfig(
 
 
 def run(
-    folder: Path, report: Callable[[Run, dict], None] | None = None, **changes: float
+    folder: Path, report: Callable[[int, dict], None] | None = None, **changes: float
 ) -> tuple[Run, list[dict]]:
     folder.mkdir(exist_ok=True)
     torch.manual_seed(1)
     logs: list[dict] = []
     result = train(
         FlowNetwork(TINY),
-        make_frames(),
+        make_frames(32),
         PARTNER,
         replace(CONFIG, **changes),
         folder / "state.safetensors",
@@ -49,7 +51,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 
 
 def test_interrupted_training_equals_uninterrupted(tmp_path: Path) -> None:
-    def interrupt(_: Run, __: dict) -> None:
+    def interrupt(_: int, __: dict) -> None:
         raise KeyboardInterrupt
 
     whole, _ = run(tmp_path / "whole")
@@ -94,7 +96,7 @@ def test_kept_from_the_motion_the_network_cannot_tell_drivers_apart() -> None:
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
     torch.manual_seed(0)
-    batch = PairSampler(make_frames(), 0.0, 0.0, PARTNER).draw(1, 32, torch.Generator())
+    batch = PairSampler(make_frames(32), 0.0, 0.0, PARTNER).draw(1, 32, torch.Generator())
     other = replace(batch, driver_landmarks=batch.driver_landmarks + 0.1)
 
     def losses(module: Teach) -> list[torch.Tensor]:
@@ -115,7 +117,7 @@ def _gradients(rank: int, world: int) -> dict[str, torch.Tensor]:
     for parameter in module.parameters():
         if not parameter.any():
             nn.init.normal_(parameter, std=0.1)
-    sampler = PairSampler(make_frames(), 0.0, 0.0, PARTNER)
+    sampler = PairSampler(make_frames(32), 0.0, 0.0, PARTNER)
     torch.manual_seed(10 + rank)
     batch = sampler.draw(1, 32, torch.Generator().manual_seed(rank))
     torch.manual_seed(20 + rank)

@@ -5,22 +5,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_frames import make_frames
 from PIL import Image
-from teach_frames import TINY, make_frames
 
 from mien.data.shards import Sample, write_shards
 from mien.errors import MienError
 from mien.structures import Portrait
 from mien.teacher.animator import FlowTeacher, load
-from mien.teacher.network import FlowNetwork
+from mien.teacher.network import FlowConfig, FlowNetwork
 from mien.train.teach import TeachConfig
 from mien.train.teach_run import Teach, run, self_reenactment
 
+TINY = FlowConfig(side=32, widths=(16, 32), depths=(1, 1), latent=8, condition=32)
 CONFIG = TeachConfig(steps=2, batch=1, warmup=1, compile=False, log_every=1)
 
 
 def write(folder: Path, name: str) -> None:
-    frames = make_frames()
+    frames = make_frames(32)
     samples = [
         Sample(
             key=f"{name}-{i}",
@@ -49,7 +50,7 @@ def test_shards_become_a_teacher_and_sheets(tmp_path: Path, capsys: pytest.Captu
     for name, columns, rows in (("self", 7, 2), ("portraits-2", 2, 5)):
         with Image.open(out / f"{name}.jpg") as picture:
             assert picture.size == (columns * 32, rows * 32)
-    frames = make_frames()
+    frames = make_frames(32)
     portrait = Portrait(
         frames.pixels[:2, :3] / 255.0,
         frames.pixels[:2, 3:] / 255.0,
@@ -69,4 +70,4 @@ def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:
 
 def test_single_photos_cannot_be_reenacted() -> None:
     with pytest.raises(MienError, match="4 frames"):
-        self_reenactment(FlowTeacher(FlowNetwork(TINY)), make_frames(2))
+        self_reenactment(FlowTeacher(FlowNetwork(TINY)), make_frames(32, 2))

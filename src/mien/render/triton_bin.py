@@ -27,6 +27,13 @@ GROUP = 8
 SLOTS = 64
 """Pairs that it writes at once."""
 
+WRITERS = 2**14
+"""Programs that a picture has, at least, to write pairs out: few splats are large ones, with
+hundreds of tiles each, so several programs then share a group."""
+
+MOST_SHARE = 32
+"""The most programs that share a group."""
+
 PLACED = 256
 """Pairs, or tiles, that a program of the simpler kernels moves."""
 
@@ -54,12 +61,15 @@ def emit_kernel(
     records, counts, starts, keys, tiles, ranks, tile_counts, N, capacity, tiles_x, tiles_y,
     TILE_W: tl.constexpr, TILE_H: tl.constexpr, GROUP: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
-    """Write every pair of a group of splats: its key, its tile, its rank of arrival there."""
+    """Write every pair of a group of splats: its key, its tile, its rank of arrival there.
+
+    Programs that share a group take turns.
+    """
     camera = tl.program_id(1)
     local = tl.program_id(0) * GROUP
     group = camera * N + local
     last = tl.minimum(local + GROUP, N) - 1 - local
-    at = tl.load(starts + group)
+    at = tl.load(starts + group) + tl.program_id(2) * SLOTS
     end = tl.load(starts + group + last) + tl.load(counts + group + last)
     end = tl.minimum(end, capacity)
     while at < end:
@@ -98,7 +108,7 @@ def emit_kernel(
         tl.store(keys + slot, depth << 32 | splat.to(tl.int64), mask)
         tl.store(tiles + slot, tile, mask)
         tl.store(ranks + slot, rank, mask)
-        at += SLOTS
+        at += SLOTS * tl.num_programs(2)
 
 
 @triton.jit(do_not_specialize=["T"])
@@ -191,7 +201,9 @@ def bin_splats(
     tile_counts, ranges = torch.zeros(total + 1, **int32), torch.empty(total, 2, **int32)
     listed, where, ranks = (torch.empty(capacity, **int32) for _ in range(3))
     keys, lists = (torch.empty(capacity, dtype=torch.int64, device=device) for _ in range(2))
-    emit_kernel[(blocks(number, GROUP), batch)](
+    groups = blocks(number, GROUP)
+    share = min(blocks(WRITERS, groups * batch), MOST_SHARE)
+    emit_kernel[(groups, batch, share)](
         splats.records, splats.counts, splats.starts, keys, where, ranks, tile_counts,
         number, capacity, tiles[1], tiles[0],
         TILE_W=tile[1], TILE_H=tile[0], GROUP=GROUP, SLOTS=SLOTS, num_warps=1,

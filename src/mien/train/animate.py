@@ -8,7 +8,6 @@ camera, and should look like the target, to the eye and to a reader of expressio
 from __future__ import annotations
 
 import copy
-import math
 import os
 import time
 from collections.abc import Callable
@@ -17,9 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.parallel import DistributedDataParallel
 
 from mien.data.shards import Frames
@@ -28,6 +25,7 @@ from mien.render import Backend, splat
 from mien.structures import Avatar
 from mien.train import checkpoint, losses
 from mien.train.batches import Batch, PairSampler
+from mien.train.loop import Pace, average, descend, rate
 from mien.train.reader import SIDE, Reader, face_camera, face_crop
 
 
@@ -36,7 +34,7 @@ class AnimateConfig:
     """How to train.
 
     Args:
-        steps: length of the schedule; the run may stop earlier, at `minutes`, and go on later.
+        steps: length of the schedule; None: as many as fit in `minutes`.
         minutes: stop gracefully after this long, leaving a checkpoint.
         batch: sources a process and step; each has two targets.
         view: side of the pictures compared, in pixels.
@@ -55,7 +53,7 @@ class AnimateConfig:
         log_every, save_every: steps between logs and checkpoints.
     """
 
-    steps: int = 60_000
+    steps: int | None = None
     minutes: float = 60.0
     batch: int = 24
     view: int = 256
@@ -118,7 +116,7 @@ class Animate(nn.Module):
             batch.target,
             batch.target_alpha,
             batch.known,
-            regions=_regions(batch),
+            regions=batch.regions(),
         )
         terms |= self._read(batch, picture, precision)
         terms["stranger"] = self._strangers(batch, avatar, plain, precision)
@@ -133,7 +131,7 @@ class Animate(nn.Module):
         reader, camera, landmarks = self.reader, batch.target_camera, batch.target_landmarks
         with torch.autocast(picture.device.type, precision, enabled=precision != torch.float32):
             truth, true_features = reader(face_crop(batch.target, camera, landmarks))
-            said, features = self._frozen_reader(face_crop(picture, camera, landmarks))
+            said, features = self.reader.judge(face_crop(picture, camera, landmarks))
         labels = reader.truth(landmarks, self.network.motion)
         return {
             "reader": reader.error(truth, labels),
@@ -161,24 +159,11 @@ class Animate(nn.Module):
         twice = camera.map(lambda part: torch.cat([part, part]))
         picture = splat(gaussians, twice, (SIDE, SIDE), backend=self.backend).image
         with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
-            said, _ = self._frozen_reader(picture)
+            said, _ = self.reader.judge(picture)
         labels = self.reader.truth(batch.target_landmarks[pairs], self.network.motion)
         first, second = said.float().chunk(2)
         before, after = labels.chunk(2)
         return self.reader.error(second - first, after - before)
-
-    def _frozen_reader(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The reader on renders: they must not teach it, so its weights stand still."""
-        frozen = {name: value.detach() for name, value in self.reader.state_dict().items()}
-        return functional_call(self.reader, frozen, (faces,))
-
-
-def _regions(batch: Batch) -> Tensor:
-    """(T, 1, V, V) weights of the views of a batch."""
-    camera = batch.target_camera
-    points = camera.project(batch.target_landmarks)
-    scale = camera.intrinsics[:, 0, 0] / camera.world_from_cam[:, :3, 3].norm(dim=-1)
-    return losses.region_weights(points, scale, batch.target.shape[-1])
 
 
 WEIGHTS = {
@@ -209,6 +194,7 @@ class Run:
     optimiser: torch.optim.Optimizer
     discriminator_optimiser: torch.optim.Optimizer
     step: int = 0
+    progress: float = 0.0
 
     def tree(self) -> dict[str, Any]:
         """For `checkpoint.save`."""
@@ -220,6 +206,7 @@ class Run:
             "optimiser": checkpoint.optimiser_tree(self.optimiser),
             "discriminator_optimiser": checkpoint.optimiser_tree(self.discriminator_optimiser),
             "step": self.step,
+            "progress": self.progress,
         }
 
     def restore(self, tree: dict[str, Any]) -> None:
@@ -233,7 +220,7 @@ class Run:
         checkpoint.restore_optimiser(
             self.discriminator_optimiser, tree.get("discriminator_optimiser", {})
         )
-        self.step = tree["step"]
+        self.step, self.progress = tree["step"], tree["progress"]
 
 
 def start(network: Network, config: AnimateConfig, device: torch.device) -> Run:
@@ -261,19 +248,13 @@ def start(network: Network, config: AnimateConfig, device: torch.device) -> Run:
     )
 
 
-def rate(step: int, config: AnimateConfig) -> float:
-    """Learning rate at `step`: linear warm-up, then a cosine down to 3 %."""
-    cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / config.steps)))
-    return config.learning_rate * min(1.0, (step + 1) / config.warmup) * (0.03 + 0.97 * cosine)
-
-
 def train(
     network: Network,
     frames: Frames,
     partner: Tensor,
     config: AnimateConfig,
     state: Path,
-    report: Callable[[Run, dict[str, float]], None],
+    report: Callable[[int, dict[str, float]], None],
 ) -> Run:
     """Train until the schedule or the time ends; resumes from `state` if it is there.
 
@@ -284,10 +265,9 @@ def train(
         partner: (478,) left–right twin of each landmark.
         config: how.
         state: checkpoint file, written by the first process.
-        report: called by the first process every `log_every` steps with mean loss terms, images a
-            second and the learning rate.
+        report: called by the first process every `log_every` steps with the step, mean loss
+            terms, images a second and the learning rate.
     """
-    began = time.monotonic()
     rank = int(os.environ.get("RANK", "0"))
     world = int(os.environ.get("WORLD_SIZE", "1"))
     device = frames.pixels.device
@@ -305,7 +285,9 @@ def train(
     sampler = PairSampler(frames, config.stills, config.synthetic, partner)
     sums: dict[str, Tensor] = {}
     mark, marked = time.monotonic(), run.step
-    while run.step < config.steps and not _time_is_up(run.step, began, config, device, world):
+    pace = Pace(config, run.progress, device)
+    while pace.goes_on(run.step):
+        run.progress = pace.progress
         terms = _step(run, trained, judge, sampler, config, rank, world)
         sums = {k: sums.get(k, torch.zeros((), device=device)) + v for k, v in terms.items()}
         run.step += 1
@@ -315,8 +297,10 @@ def train(
             means = {k: (v / config.log_every).item() for k, v in sums.items()}
             elapsed = time.monotonic() - mark
             images = (run.step - marked) * 2 * config.batch * world
-            report(run, means | {"images/s": images / elapsed, "rate": rate(run.step, config)})
+            now = rate(run.step, run.progress, config)
+            report(run.step, means | {"images/s": images / elapsed, "rate": now})
             sums, mark, marked = {}, time.monotonic(), run.step
+    run.progress = pace.progress
     if rank == 0:
         checkpoint.save(state, run.tree())
     return run
@@ -345,7 +329,7 @@ def _step(
     for name in READ_OFF_RENDERS:
         weights[name] *= min(1.0, run.step / max(1, config.reading_from))
     loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
-    judged = run.step >= config.adversarial_from * config.steps
+    judged = run.progress >= config.adversarial_from
     if judged:
         run.discriminator.requires_grad_(False)
         with torch.autocast(device.type, precision, enabled=on_gpu):
@@ -357,43 +341,13 @@ def _step(
         loss = loss + config.matching * terms["matching"]
         loss = loss + config.adversarial * terms["adversarial"]
         run.discriminator.requires_grad_(True)
-    _descend(run.optimiser, loss, rate(run.step, config))
+    descend(run.optimiser, loss, rate(run.step, run.progress, config))
     if judged:
         with torch.autocast(device.type, precision, enabled=on_gpu):
             scores, _ = judge(torch.cat([batch.target, picture.detach()]))
         terms["judge"] = losses.discriminator_loss(*scores.float().chunk(2))
-        _descend(run.discriminator_optimiser, terms["judge"], 2e-4)
-    _average(run, config.average)
+        descend(run.discriminator_optimiser, terms["judge"], 2e-4)
+    average(run.average, run.network, run.step, config.average)
     with torch.no_grad():
-        terms["psnr"] = -10.0 * torch.log10((picture - batch.target).pow(2).mean())
+        terms["psnr"] = losses.psnr(picture, batch.target)
     return {name: value.detach() for name, value in terms.items()}
-
-
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, learning_rate: float) -> None:
-    optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    nn.utils.clip_grad_norm_(parameters, 1.0)
-    for group in optimiser.param_groups:
-        group["lr"] = learning_rate
-    optimiser.step()
-
-
-@torch.no_grad()
-def _average(run: Run, decay: float) -> None:
-    # A young average follows fast, so that it forgets the random start.
-    decay = min(decay, (1.0 + run.step) / (10.0 + run.step))
-    for ours, theirs in zip(run.average.parameters(), run.network.parameters(), strict=True):
-        ours.lerp_(theirs, 1.0 - decay)
-
-
-def _time_is_up(
-    step: int, began: float, config: AnimateConfig, device: torch.device, world: int
-) -> bool:
-    """Whether to stop; all processes must agree, so the first one's clock decides."""
-    if step % 20:
-        return False
-    late = torch.tensor(float(time.monotonic() - began > 60.0 * config.minutes), device=device)
-    if world > 1:
-        dist.broadcast(late, 0)
-    return bool(late)

@@ -14,7 +14,7 @@ from mien.data.shards import Frames
 from mien.model import instantiate
 from mien.model.motion import eye_signals
 from mien.structures import Camera, TensorRecord
-from mien.train import augment
+from mien.train import augment, losses
 from mien.train.reader import face_centre
 
 
@@ -48,6 +48,13 @@ class Batch(TensorRecord):
     driver_landmarks: Tensor
     driver_image: Tensor
     known: Tensor
+
+    def regions(self) -> Tensor:
+        """(T, 1, V, V) weights of the views: more on eyes, brows and mouth."""
+        camera = self.target_camera
+        points = camera.project(self.target_landmarks)
+        scale = camera.intrinsics[:, 0, 0] / camera.world_from_cam[:, :3, 3].norm(dim=-1)
+        return losses.region_weights(points, scale, self.target.shape[-1])
 
 
 # Landmarks of the lips, chin and brows: what expressions move, eyes apart.

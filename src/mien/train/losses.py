@@ -11,6 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+
+def psnr(a: Tensor, b: Tensor) -> Tensor:
+    """Decibels by which pictures (…) in [0, 1] agree, over all of them, a scalar."""
+    return -10.0 * torch.log10((a - b).pow(2).mean())
+
+
 # Landmarks whose mean is the middle of a region that matters, the region's radius in canonical
 # units, and how much more loss counts at its middle.
 REGIONS = (

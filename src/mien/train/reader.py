@@ -15,6 +15,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from mien.model.motion import LandmarkMotion
 from mien.structures import LANDMARKS, Camera
@@ -105,6 +106,11 @@ class Reader(nn.Module):
             x = stage(x)
             features.append(x)
         return self.head(x.flatten(1)), features
+
+    def judge(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What it reads off made pictures: they must not teach it, so its weights stand still."""
+        frozen = {name: value.detach() for name, value in self.state_dict().items()}
+        return functional_call(self, frozen, (faces,))
 
     def error(self, signals: Tensor, truth: Tensor) -> Tensor:
         """Weighted mean Huber distance of two readings (B, S), a scalar."""

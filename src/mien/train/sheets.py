@@ -16,6 +16,7 @@ from mien.model import instantiate
 from mien.model.network import Network
 from mien.render import Backend, splat
 from mien.structures import Avatar, Camera
+from mien.train import losses
 
 YAWS = (-40.0, -20.0, 0.0, 20.0, 40.0)
 """Degrees by which the views of a sheet turn from the frontal camera."""
@@ -48,7 +49,7 @@ def self_reenactment(
         mean PSNR over takes of the output and of the still source (the floor), both against the
         true frames, and a sheet of rows: source, then truth above output.
     """
-    scores, floors, rows = [], [], []
+    scores, rows = [], []
     for take in range(len(frames.takes)):
         members = torch.nonzero(frames.take == take)[:, 0]
         if len(members) < 4:
@@ -60,16 +61,10 @@ def self_reenactment(
         output = view(network, avatar, latent, frames.camera[driven], side, backend)
         truth = instantiate.resize(frames.pixels[driven, :3].float() / 255.0, side)
         still = instantiate.resize(frames.pixels[source, :3].float() / 255.0, side)
-        scores.append(_psnr(output, truth))
-        floors.append(_psnr(still.expand_as(truth), truth))
+        scores.append(torch.stack([losses.psnr(output, truth), losses.psnr(still, truth)]))
         rows += [torch.cat([still, truth]), torch.cat([still, output])]
-    count = len(scores)
-    figures = {"heldout/psnr": sum(scores) / count, "heldout/still": sum(floors) / count}
-    return figures, sheet(rows)
-
-
-def _psnr(a: Tensor, b: Tensor) -> float:
-    return -10.0 * math.log10((a - b).pow(2).mean().item())
+    output, floor = torch.stack(scores).mean(0).tolist()
+    return {"heldout/psnr": output, "heldout/still": floor}, sheet(rows)
 
 
 @torch.no_grad()

@@ -8,7 +8,6 @@ counts more, and a reader of expressions judges what it says.
 from __future__ import annotations
 
 import copy
-import math
 import os
 import time
 from collections.abc import Callable
@@ -17,11 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mien.data.shards import Frames
 from mien.model import instantiate
@@ -29,6 +25,7 @@ from mien.teacher import flow
 from mien.teacher.network import FlowNetwork
 from mien.train import checkpoint, losses
 from mien.train.batches import Batch, PairSampler
+from mien.train.loop import Pace, average, descend, rate
 from mien.train.reader import Reader, face_crop
 
 
@@ -37,7 +34,7 @@ class TeachConfig:
     """How to train the teacher.
 
     Args:
-        steps: length of the schedule; the run may stop earlier, at `minutes`, and go on later.
+        steps: length of the schedule; None: as many as fit in `minutes`.
         minutes: stop gracefully after this long, leaving a checkpoint.
         batch: photos a process and step; each has two targets.
         learning_rate: peak, of a warm-up and a cosine.
@@ -53,7 +50,7 @@ class TeachConfig:
         log_every, save_every: steps between logs and checkpoints.
     """
 
-    steps: int = 20_000
+    steps: int | None = None
     minutes: float = 18.0
     batch: int = 32
     learning_rate: float = 3e-4
@@ -97,7 +94,7 @@ class Teach(nn.Module):
         blind = torch.rand(count, 1, device=device) < self.blind
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             said = self._predict(batch, noisy, level, blind).float()
-        error = flow_error(said, clean, level, batch.known, regions(batch))
+        error = flow_error(said, clean, level, batch.known, batch.regions())
         return {"flow": error} | self._read(batch, said, level, precision)
 
     def _predict(self, batch: Batch, noisy: Tensor, level: Tensor, blind: Tensor) -> Tensor:
@@ -120,10 +117,9 @@ class Teach(nn.Module):
         """
         reader, camera, landmarks = self.reader, batch.target_camera, batch.target_landmarks
         picture = (said[:, :3] * 0.5 + 0.5) * batch.known
-        frozen = {name: value.detach() for name, value in reader.state_dict().items()}
         with torch.autocast(said.device.type, precision, enabled=precision != torch.float32):
             truth, _ = reader(face_crop(batch.target, camera, landmarks))
-            seen, _ = functional_call(reader, frozen, (face_crop(picture, camera, landmarks),))
+            seen, _ = reader.judge(face_crop(picture, camera, landmarks))
         labels = reader.truth(landmarks, self.network.motion)
         clear = 1.0 - level[:, None]
         return {
@@ -147,14 +143,6 @@ def flow_error(
     return losses.weighted_mean(((said - clean) / scale).pow(2), weights * known)
 
 
-def regions(batch: Batch) -> Tensor:
-    """(T, 1, V, V) weights that rise on eyes, brows and mouth."""
-    camera = batch.target_camera
-    points = camera.project(batch.target_landmarks)
-    scale = camera.intrinsics[:, 0, 0] / camera.world_from_cam[:, :3, 3].norm(dim=-1)
-    return losses.region_weights(points, scale, batch.target.shape[-1])
-
-
 @dataclass
 class Run:
     """All that changes while training, and so all that a checkpoint holds."""
@@ -164,6 +152,7 @@ class Run:
     reader: Reader
     optimiser: torch.optim.Optimizer
     step: int = 0
+    progress: float = 0.0
 
     def tree(self) -> dict[str, Any]:
         """For `checkpoint.save`."""
@@ -173,6 +162,7 @@ class Run:
             "reader": self.reader.state_dict(),
             "optimiser": checkpoint.optimiser_tree(self.optimiser),
             "step": self.step,
+            "progress": self.progress,
         }
 
     def restore(self, tree: dict[str, Any]) -> None:
@@ -182,7 +172,7 @@ class Run:
         self.reader.load_state_dict(tree["reader"])
         # An optimiser that has not stepped yet has no state, and leaves no trace in the file.
         checkpoint.restore_optimiser(self.optimiser, tree.get("optimiser", {}))
-        self.step = tree["step"]
+        self.step, self.progress = tree["step"], tree["progress"]
 
 
 def start(network: FlowNetwork, config: TeachConfig, device: torch.device) -> Run:
@@ -203,19 +193,13 @@ def start(network: FlowNetwork, config: TeachConfig, device: torch.device) -> Ru
     )
 
 
-def rate(step: int, config: TeachConfig) -> float:
-    """Learning rate at `step`: linear warm-up, then a cosine down to 3 %."""
-    cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, step / config.steps)))
-    return config.learning_rate * min(1.0, (step + 1) / config.warmup) * (0.03 + 0.97 * cosine)
-
-
 def train(
     network: FlowNetwork,
     frames: Frames,
     partner: Tensor,
     config: TeachConfig,
     state: Path,
-    report: Callable[[Run, dict[str, float]], None],
+    report: Callable[[int, dict[str, float]], None],
 ) -> Run:
     """Train until the schedule or the time ends; resumes from `state` if it is there.
 
@@ -226,10 +210,9 @@ def train(
         partner: (478,) left–right twin of each landmark.
         config: how.
         state: checkpoint file, written by the first process.
-        report: called by the first process every `log_every` steps with mean loss terms, targets
-            a second and the learning rate.
+        report: called by the first process every `log_every` steps with the step, mean loss
+            terms, targets a second and the learning rate.
     """
-    began = time.monotonic()
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = frames.pixels.device
     torch.manual_seed(config.seed)
@@ -243,7 +226,9 @@ def train(
     sampler = PairSampler(frames, config.stills, config.synthetic, partner)
     sums: dict[str, Tensor] = {}
     mark, marked = time.monotonic(), run.step
-    while run.step < config.steps and not _time_is_up(run.step, began, config, device, world):
+    pace = Pace(config, run.progress, device)
+    while pace.goes_on(run.step):
+        run.progress = pace.progress
         terms = _step(run, trained, sampler, config, rank, world)
         sums = {k: sums.get(k, torch.zeros((), device=device)) + v for k, v in terms.items()}
         run.step += 1
@@ -253,8 +238,10 @@ def train(
             means = {k: (v / (run.step - marked)).item() for k, v in sums.items()}
             images = (run.step - marked) * 2 * config.batch * world
             speed = images / (time.monotonic() - mark)
-            report(run, means | {"images/s": speed, "rate": rate(run.step, config)})
+            now = rate(run.step, run.progress, config)
+            report(run.step, means | {"images/s": speed, "rate": now})
             sums, mark, marked = {}, time.monotonic(), run.step
+    run.progress = pace.progress
     if rank == 0:
         checkpoint.save(state, run.tree())
     return run
@@ -272,32 +259,6 @@ def _step(
     terms = trained(batch, torch.bfloat16 if on_gpu else torch.float32)
     reading = config.reading * min(1.0, run.step / max(1, config.reading_from))
     loss = terms["flow"] + terms["reader"] + reading * terms["reading"]
-    run.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    parameters = [p for group in run.optimiser.param_groups for p in group["params"]]
-    nn.utils.clip_grad_norm_(parameters, 1.0)
-    for group in run.optimiser.param_groups:
-        group["lr"] = rate(run.step, config)
-    run.optimiser.step()
-    _average(run, config.average)
+    descend(run.optimiser, loss, rate(run.step, run.progress, config))
+    average(run.average, run.network, run.step, config.average)
     return {name: value.detach() for name, value in terms.items()}
-
-
-@torch.no_grad()
-def _average(run: Run, decay: float) -> None:
-    # A young average follows fast, so that it forgets the random start.
-    decay = min(decay, (1.0 + run.step) / (10.0 + run.step))
-    update = get_ema_multi_avg_fn(decay)
-    update(list(run.average.parameters()), list(run.network.parameters()), run.step)
-
-
-def _time_is_up(
-    step: int, began: float, config: TeachConfig, device: torch.device, world: int
-) -> bool:
-    """Whether to stop; all processes must agree, so the first one's clock decides."""
-    if step % 20:
-        return False
-    late = torch.tensor(float(time.monotonic() - began > 60.0 * config.minutes), device=device)
-    if world > 1:
-        dist.broadcast(late, 0)
-    return bool(late)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from mien.artifact import write_weights
-from mien.data.shards import Frames, load_frames
+from mien.data.shards import Frames
 from mien.errors import MienError
 from mien.model import instantiate
 from mien.preprocess.pose import canonical
 from mien.teacher.animator import PRESET, FlowTeacher
 from mien.teacher.network import FlowConfig, FlowNetwork
-from mien.train import sheets
+from mien.train import desk, losses, sheets
 from mien.train.teach import Run, TeachConfig, train
 
 MOVING = 4
@@ -57,85 +54,41 @@ def run(command: Teach) -> None:
     Raises:
         MienError: no shards, a damaged state, or an output folder that cannot be written.
     """
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    device = torch.device("cpu")
-    if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
-    torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.benchmark = True
-    if world > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        frames = _load(command.data, "train", "synth", threads=command.threads).to(device)
+    with desk.processes() as (rank, device):
+        frames = desk.load(command.data, "train", "synth", threads=command.threads).to(device)
         command.out.mkdir(parents=True, exist_ok=True)
-        report = _Reporter(command) if rank == 0 else None
         torch.manual_seed(command.teach.seed)
         network = FlowNetwork(command.network)
         network.motion.fit_statistics(frames.landmarks.cpu())
+        board = desk.Board(command.out) if rank == 0 else None
         done = train(
             network,
             frames,
             torch.from_numpy(canonical().mirror),
             command.teach,
             command.out / "state.safetensors",
-            report or (lambda run, figures: None),
+            board.figures if board else lambda step, figures: None,
         )
-        if report:
-            report.finish(done, device)
-    finally:
-        if world > 1:
-            dist.destroy_process_group()
+        if board:
+            finish(command, done, board, device)
+            board.close()
 
 
-def _load(folder: Path, *names: str, threads: int) -> Frames:
-    paths = sorted(path for name in names for path in folder.glob(f"{name}-*.tar"))
-    if not paths:
-        raise MienError(f"No {names[0]}-*.tar in {folder}; make shards with `mien prepare` first.")
-    return load_frames(paths, threads)
-
-
-class _Reporter:
-    """Prints, logs to TensorBoard, and at the end writes weights and sheets."""
-
-    def __init__(self, command: Teach) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.command = command
-        self.began = time.monotonic()
-        self.board = SummaryWriter(str(command.out / "board"))
-
-    def __call__(self, run: Run, figures: dict[str, float]) -> None:
-        for name, value in figures.items():
-            self.board.add_scalar(name, value, run.step)
-        line = " ".join(f"{name} {value:.4g}" for name, value in figures.items())
-        print(f"{time.monotonic() - self.began:6.0f} s  step {run.step}  {line}", flush=True)
-
-    def finish(self, run: Run, device: torch.device) -> None:
-        """Write the averaged weights, and show them on held-out people."""
-        write_weights(
-            self.command.out / "weights.safetensors",
-            run.average.state_dict(),
-            preset=PRESET,
-            licence=self.command.licence,
-        )
-        teacher = FlowTeacher(run.average)
-        people = _load(self.command.data, "heldout", threads=self.command.threads).to(device)
-        figures, picture = self_reenactment(teacher, people)
-        self(run, figures)
-        self._picture("self", picture, run.step)
-        for guidance in (1.0, 2.0):
-            picture = portraits(teacher, people, guidance)
-            self._picture(f"portraits-{guidance:g}", picture, run.step)
-        self.board.close()
-
-    def _picture(self, name: str, picture: Tensor, step: int) -> None:
-        from PIL import Image
-
-        self.board.add_image(name, picture, step)
-        Image.fromarray(picture.permute(1, 2, 0).numpy()).save(
-            self.command.out / f"{name}.jpg", quality=88
-        )
+def finish(command: Teach, run: Run, board: desk.Board, device: torch.device) -> None:
+    """Write the averaged weights, and show them on held-out people."""
+    write_weights(
+        command.out / "weights.safetensors",
+        run.average.state_dict(),
+        preset=PRESET,
+        licence=command.licence,
+    )
+    teacher = FlowTeacher(run.average)
+    people = desk.load(command.data, "heldout", threads=command.threads).to(device)
+    figures, picture = self_reenactment(teacher, people)
+    board.figures(run.step, figures)
+    board.picture(run.step, "self", picture)
+    for guidance in (1.0, 2.0):
+        board.picture(run.step, f"portraits-{guidance:g}", portraits(teacher, people, guidance))
 
 
 def self_reenactment(teacher: FlowTeacher, frames: Frames) -> tuple[dict[str, float], Tensor]:
@@ -155,7 +108,7 @@ def self_reenactment(teacher: FlowTeacher, frames: Frames) -> tuple[dict[str, fl
         driven, source = members[picks.to(members.device)], members[:1].expand(PER_TAKE)
         made = animated(teacher, frames, source, driven, guidance=1.0)
         truth, still = (_pictures(frames, part, made.shape[-1]) for part in (driven, source))
-        scores.append(torch.stack([_psnr(made, truth), _psnr(still, truth)]))
+        scores.append(torch.stack([losses.psnr(made, truth), losses.psnr(still, truth)]))
         rows += [torch.cat([still[:1], truth]), torch.cat([still[:1], made])]
     if not rows:
         raise MienError(
@@ -208,7 +161,3 @@ def _takes(frames: Frames, *, moving: bool) -> list[Tensor]:
 
 def _pictures(frames: Frames, rows: Tensor, side: int) -> Tensor:
     return instantiate.resize(frames.pixels[rows, :3].float() / 255.0, side)
-
-
-def _psnr(a: Tensor, b: Tensor) -> Tensor:
-    return -10.0 * torch.log10((a - b).pow(2).mean())

@@ -1,15 +1,12 @@
-"""Made-up frames and a tiny network for tests of the teacher's training."""
+"""Made-up frames for tests of training."""
 
 import torch
 
 from mien.data.shards import Frames
 from mien.structures import LANDMARKS, Camera
-from mien.teacher.network import FlowConfig
-
-TINY = FlowConfig(side=32, widths=(16, 32), depths=(1, 1), latent=8, condition=32)
 
 
-def make_frames(count: int = 8, side: int = 32) -> Frames:
+def make_frames(side: int, count: int = 8) -> Frames:
     """Two takes of a coloured disc whose lower half brightens with the mouth's landmarks."""
     generator = torch.Generator().manual_seed(0)
     ticks = (torch.arange(side) + 0.5) / side - 0.5
