@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 
-from mien.data.shards import Sample, read_shards, write_shards
+from mien.data.shards import Sample, load_frames, read_shards, write_shards
 from mien.errors import MienError
 
 
@@ -31,7 +32,7 @@ def test_samples_come_back_in_order_from_several_shards(tmp_path):
     assert [path.name for path in paths] == [f"train-{i:04d}.tar" for i in range(len(paths))]
     assert len(paths) > 2
     assert sorted(paths) == sorted((tmp_path / "new").iterdir())
-    found = list(read_shards(paths, threads=1))
+    found = list(read_shards(paths))
     assert [sample.key for sample in found] == [f"{i:04d}" for i in range(20)]
     first = next(samples(1))
     np.testing.assert_allclose(found[0].landmarks, first.landmarks, atol=2e-3)
@@ -46,7 +47,7 @@ def test_whatever_interrupts_leaves_only_whole_shards(tmp_path):
         write_shards(interrupted(), tmp_path, "train", max_bytes=30_000)
     left = sorted(tmp_path.iterdir())
     assert [path.name for path in left] == [f"train-{i:04d}.tar" for i in range(len(left))]
-    whole = list(read_shards(left, threads=1))
+    whole = list(read_shards(left))
     assert 0 < len(whole) < 7
 
 
@@ -54,3 +55,11 @@ def test_a_shard_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / "train-0000.tar").mkdir()
     with pytest.raises(MienError, match="is a folder"):
         write_shards(samples(1), tmp_path, "train")
+
+
+def test_processes_load_what_one_does(tmp_path):
+    paths = write_shards(samples(150), tmp_path, "train", max_bytes=60_000)
+    alone, together = load_frames(paths), load_frames(paths, workers=2)
+    assert alone.people == together.people
+    for name in ("pixels", "landmarks", "inside", "take"):
+        assert torch.equal(getattr(alone, name), getattr(together, name)), name

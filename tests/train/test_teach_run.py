@@ -44,7 +44,7 @@ def test_shards_become_a_teacher_and_sheets(tmp_path: Path, capsys: pytest.Captu
     data, out = tmp_path / "data", tmp_path / "out"
     write(data, "train")
     write(data, "heldout")
-    run(Teach(data, out, CONFIG, TINY, licence="of a test", threads=1))
+    run(Teach(data, out, CONFIG, TINY, licence="of a test", workers=1))
     assert "heldout/psnr" in capsys.readouterr().out
     # Photo and six frames, truth above output; photo and one driver, below a row of drivers.
     for name, columns, rows in (("self", 7, 2), ("portraits-2", 2, 5)):

@@ -9,9 +9,11 @@ Axis legend: F frames of a loaded set, H W pixels.
 from __future__ import annotations
 
 import io
+import multiprocessing
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -189,42 +191,66 @@ def _decode(item: tuple[str, dict[str, bytes]]) -> Sample:
         raise MienError(f"Sample {key} of a shard is damaged: {error}. Make it again.") from error
 
 
-def read_shards(paths: Iterable[Path], threads: int = 8) -> Iterator[Sample]:
-    """Decoded samples of the shards, in order; decoding runs on `threads` threads."""
-    with ThreadPoolExecutor(threads) as pool:
-        for path in paths:
-            yield from pool.map(_decode, _raw_samples(path))
+def _decode_chunk(items: list[tuple[str, dict[str, bytes]]]) -> tuple[np.ndarray, list[Sample]]:
+    """Planes (n, 4, H, W) of samples, and the samples without their pictures."""
+    samples = [_decode(item) for item in items]
+    planes = [np.concatenate([s.image, s.alpha[..., None]], -1) for s in samples]
+    empty = np.empty(0)
+    return (
+        np.stack(planes).transpose(0, 3, 1, 2).copy(),
+        [replace(sample, image=empty, alpha=empty) for sample in samples],
+    )
 
 
-def load_frames(paths: Iterable[Path], threads: int = 8) -> Frames:
-    """All samples of the shards as one set in memory; pictures must share a size."""
+def read_shards(paths: Iterable[Path]) -> Iterator[Sample]:
+    """Decoded samples of the shards, in order."""
+    for path in paths:
+        yield from map(_decode, _raw_samples(path))
+
+
+CHUNK = 64
+"""Samples that a process decodes at a time: some 50 MB of pixels."""
+
+
+def load_frames(paths: Iterable[Path], workers: int = 1) -> Frames:
+    """All samples of the shards as one set in memory; pictures must share a size.
+
+    Args:
+        paths: the shards.
+        workers: processes that decode. Threads would not do: too much of decoding a sample
+            happens under Python's lock.
+
+    Raises:
+        MienError: no samples, or a damaged one.
+    """
     raw = [item for path in sorted(paths) for item in _raw_samples(path)]
     if not raw:
         raise MienError("The shards hold no samples; prepare the data first.")
     pixels = np.empty((len(raw), 4, *_decode(raw[0]).alpha.shape), np.uint8)
-
-    def fill(index: int) -> Sample:
-        """Put a picture in its place; what comes back no longer holds it."""
-        sample = _decode(raw[index])
-        pixels[index, :3] = sample.image.transpose(2, 0, 1)
-        pixels[index, 3] = sample.alpha
-        return replace(sample, image=np.empty(0), alpha=np.empty(0))
-
-    with ThreadPoolExecutor(threads) as pool:
-        samples = list(pool.map(fill, range(len(raw))))
+    chunks = [raw[start : start + CHUNK] for start in range(0, len(raw), CHUNK)]
+    samples: list[Sample] = []
+    with ExitStack() as stack:
+        decode = map
+        if workers > 1:
+            # Threads of the libraries loaded here do not survive a fork.
+            context = multiprocessing.get_context("spawn")
+            decode = stack.enter_context(ProcessPoolExecutor(workers, context)).map
+        for planes, labels in decode(_decode_chunk, chunks):
+            pixels[len(samples) : len(samples) + len(labels)] = planes
+            samples += labels
     takes = sorted({(s.take, s.person) for s in samples})
     number = {take: i for i, (take, _) in enumerate(takes)}
 
-    def stack(values: list[np.ndarray]) -> Tensor:
+    def joined(values: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.stack(values))
 
     return Frames(
         pixels=torch.from_numpy(pixels),
-        landmarks=stack([s.landmarks for s in samples]),
+        landmarks=joined([s.landmarks for s in samples]),
         camera=Camera(
-            stack([s.world_from_cam for s in samples]), stack([s.intrinsics for s in samples])
+            joined([s.world_from_cam for s in samples]), joined([s.intrinsics for s in samples])
         ),
-        inside=stack([s.inside for s in samples]),
+        inside=joined([s.inside for s in samples]),
         take=torch.tensor([number[s.take] for s in samples]),
         takes=tuple(take for take, _ in takes),
         people=tuple(person for _, person in takes),

@@ -35,8 +35,8 @@ def processes() -> Iterator[tuple[int, torch.device]]:
             dist.destroy_process_group()
 
 
-def load(folder: Path, *names: str, threads: int) -> Frames:
-    """All shards NAME-*.tar of a folder.
+def load(folder: Path, *names: str, workers: int) -> Frames:
+    """All shards NAME-*.tar of a folder, decoded by some processes.
 
     Raises:
         MienError: there are none.
@@ -44,7 +44,7 @@ def load(folder: Path, *names: str, threads: int) -> Frames:
     paths = sorted(path for name in names for path in folder.glob(f"{name}-*.tar"))
     if not paths:
         raise MienError(f"No {names[0]}-*.tar in {folder}; make shards with `mien prepare` first.")
-    return load_frames(paths, threads)
+    return load_frames(paths, workers)
 
 
 class Board:

@@ -29,7 +29,7 @@ class Train:
         animate: how to train.
         start: weights to start from rather than from scratch.
         licence: one line that the weights file carries about what may be done with it.
-        threads: threads that decode pictures while loading.
+        workers: processes that decode pictures while loading.
     """
 
     data: Path
@@ -37,7 +37,7 @@ class Train:
     animate: AnimateConfig = field(default_factory=AnimateConfig)
     start: Path | None = None
     licence: str = "research only"
-    threads: int = 16
+    workers: int = 8
 
 
 def run(command: Train, config: NetworkConfig) -> None:
@@ -47,7 +47,7 @@ def run(command: Train, config: NetworkConfig) -> None:
         MienError: no shards, a damaged state, or an output folder that cannot be written.
     """
     with desk.processes() as (rank, device):
-        frames = desk.load(command.data, "train", "synth", threads=command.threads).to(device)
+        frames = desk.load(command.data, "train", "synth", workers=command.workers).to(device)
         command.out.mkdir(parents=True, exist_ok=True)
         network = Network(config)
         if command.start is None:
@@ -78,7 +78,7 @@ def finish(command: Train, preset: str, run: Run, board: desk.Board, device: tor
         licence=command.licence,
     )
     backend, side = command.animate.backend, command.animate.view
-    people = desk.load(command.data, "heldout", threads=command.threads).to(device)
+    people = desk.load(command.data, "heldout", workers=command.workers).to(device)
     figures, picture = sheets.self_reenactment(network, people, SHEET_GRID, side, backend)
     board.figures(run.step, figures)
     board.picture(run.step, "self", picture)

@@ -37,7 +37,7 @@ class Teach:
         teach: how to train.
         network: sizes of the teacher.
         licence: one line that the weights file carries about what may be done with it.
-        threads: threads that decode pictures while loading.
+        workers: processes that decode pictures while loading.
     """
 
     data: Path
@@ -45,7 +45,7 @@ class Teach:
     teach: TeachConfig = field(default_factory=TeachConfig)
     network: FlowConfig = field(default_factory=FlowConfig)
     licence: str = "research only"
-    threads: int = 16
+    workers: int = 8
 
 
 def run(command: Teach) -> None:
@@ -55,7 +55,7 @@ def run(command: Teach) -> None:
         MienError: no shards, a damaged state, or an output folder that cannot be written.
     """
     with desk.processes() as (rank, device):
-        frames = desk.load(command.data, "train", "synth", threads=command.threads).to(device)
+        frames = desk.load(command.data, "train", "synth", workers=command.workers).to(device)
         command.out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(command.teach.seed)
         network = FlowNetwork(command.network)
@@ -83,7 +83,7 @@ def finish(command: Teach, run: Run, board: desk.Board, device: torch.device) ->
         licence=command.licence,
     )
     teacher = FlowTeacher(run.average)
-    people = desk.load(command.data, "heldout", threads=command.threads).to(device)
+    people = desk.load(command.data, "heldout", workers=command.workers).to(device)
     figures, picture = self_reenactment(teacher, people)
     board.figures(run.step, figures)
     board.picture(run.step, "self", picture)
