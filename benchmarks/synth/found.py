@@ -1,6 +1,6 @@
 """Does MediaPipe find made faces, and does it see what their labels say?
 
-    PYTHONPATH=src python benchmarks/synth/found.py RENDERS.npz [RENDERS.npz ...] [--sheet FAILED.png]
+    PYTHONPATH=src python benchmarks/synth/found.py RENDERS.npz ... [--sheet FAILED.png]
 
 RENDERS are files of `faces.py`. Errors are in the distance between the outer corners of the eyes.
 """
@@ -10,8 +10,15 @@ from pathlib import Path
 
 import numpy as np
 from faces import Faces
+from mediapipe.python.solutions import face_mesh_connections as mesh
 
 from mien.synth.dataset import on_grey, write_sheet
+
+
+def _joined(*edges: frozenset[tuple[int, int]]) -> list[int]:
+    """The landmarks that lines of the mesh join."""
+    return sorted({end for group in edges for edge in group for end in edge})
+
 
 FRONTAL = 30.0
 """Degrees of yaw within which a face must be found."""
@@ -21,15 +28,10 @@ EYES = (33, 263)
 
 GROUPS = {
     "irises": range(468, 478),
-    "lids": (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
-    + (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
-    "brows": (70, 63, 105, 66, 107, 46, 53, 52, 65, 55, 300, 293, 334, 296, 336, 276, 283, 282)
-    + (295, 285),
-    "lips": (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270)
-    + (409, 78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310)
-    + (415,),
-    "oval": (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400)
-    + (377, 152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
+    "lids": _joined(mesh.FACEMESH_LEFT_EYE, mesh.FACEMESH_RIGHT_EYE),
+    "brows": _joined(mesh.FACEMESH_LEFT_EYEBROW, mesh.FACEMESH_RIGHT_EYEBROW),
+    "lips": _joined(mesh.FACEMESH_LIPS),
+    "oval": _joined(mesh.FACEMESH_FACE_OVAL),
     "all": range(478),
 }
 """Landmarks by part of the face."""

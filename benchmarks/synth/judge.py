@@ -11,6 +11,7 @@ Views show less than all there is, to find out what gives the faces away.
 """
 
 import argparse
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,7 +33,7 @@ STEPS, BATCH = 600, 64
 
 def cut(crop: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """A face without surroundings, (SIDE, SIDE, 4) u8: colour, then what belongs to it."""
-    oval = seen[list(GROUPS["oval"])]
+    oval = seen[GROUPS["oval"]]
     low, high = oval.min(0), oval.max(0)
     step = SIDE / ((high - low).max() * 1.02)
     matrix = np.array([[step, 0, 0], [0, step, 0]])
@@ -41,7 +42,7 @@ def cut(crop: np.ndarray, seen: np.ndarray) -> np.ndarray:
     large = cv2.warpAffine(crop, matrix * 2, (2 * SIDE, 2 * SIDE), flags=cv2.INTER_CUBIC)
     mask = np.zeros((2 * SIDE, 2 * SIDE), np.uint8)
     outline = (oval @ matrix[:, :2].T + matrix[:, 2]) * 2
-    cv2.fillPoly(mask, [outline.astype(np.int32)], 255)
+    cv2.fillConvexPoly(mask, cv2.convexHull(outline.astype(np.int32)), 255)
     mask = cv2.erode(mask, np.ones((7, 7)))
     return cv2.resize(np.dstack([large[..., :3], mask]), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
@@ -89,7 +90,7 @@ def judge() -> nn.Sequential:
     """A small convolutional network: (N, 3, S, S) to the logit of being made (N, 1)."""
     widths = (3, 16, 32, 48)
     layers: list[nn.Module] = []
-    for i, o in zip(widths, widths[1:], strict=False):
+    for i, o in itertools.pairwise(widths):
         layers += [nn.Conv2d(i, o, 3, 2, 1), nn.ReLU()]
     head = nn.Linear(4 * widths[-1], 1)
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.3), head)

@@ -50,19 +50,24 @@ class Direction:
 
 
 @torch.no_grad()
-def encode(network: Network, portrait: Portrait, grid: int) -> Avatar:
+def encode(
+    network: Network, portrait: Portrait, grid: int, *, weights: str | None = None
+) -> Avatar:
     """A portrait to an avatar of at most grid² + (grid/2)² Gaussians; invisible ones are dropped.
 
     Args:
         network: a preset's networks; the avatar lands on their device.
         portrait: from `preprocess`.
         grid: side of the front layer (see `presets.DETAIL`), even.
+        weights: the network's `avatar_weights` if they are known; finding them takes a while.
     """
     portrait = portrait.to(device_of(network))
     batch = portrait.map(lambda t: t[None])
     latent = portrait_latent(network, portrait)[None]
     avatar = network.encode(batch.image, batch.alpha, batch.camera, latent, grid)
-    return replace(prune(avatar[0], network.decoder), weights=avatar_weights(network))
+    return replace(
+        prune(avatar[0], network.decoder), weights=weights or avatar_weights(network)
+    )
 
 
 @torch.no_grad()

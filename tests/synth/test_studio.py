@@ -63,7 +63,7 @@ def test_alpha_depth_and_parts_tell_the_same(studio: Studio) -> None:
     assert (picture.image <= picture.alpha[..., None].astype(int) + 1).all()
     assert (picture.image[picture.alpha == 0] == 0).all()
     np.testing.assert_allclose(
-        np.linalg.norm(picture.normals[solid & (picture.parts == 1)], axis=1), 1, atol=0.05
+        np.linalg.norm(picture.normals[solid & (picture.parts == 1)] / 127, axis=1), 1, atol=0.05
     )
 
 

@@ -4,12 +4,22 @@ import torch
 
 from mien.model.motion import LandmarkMotion
 from mien.structures import LANDMARKS, Camera
-from mien.train.reader import FACE, SIDE, Reader, face_camera, face_centre, face_crop, signal_table
+from mien.train.reader import (
+    FACE,
+    SIDE,
+    VIEW_UNIT,
+    Reader,
+    face_camera,
+    face_centre,
+    face_crop,
+    signal_table,
+    view,
+)
 
 
 def test_weights_of_the_signals_sum_to_one_and_columns_are_signals() -> None:
     columns, weights = signal_table()
-    assert len(columns) == len(set(columns)) == len(weights)
+    assert len(columns) == len(set(columns)) == len(weights) - 2
     assert abs(sum(weights) - 1.0) < 1e-6
     assert max(columns) < 3 * LANDMARKS + 6
 
@@ -40,7 +50,7 @@ def test_a_reader_learns_what_it_is_shown() -> None:
     motion = LandmarkMotion(4)
     motion.fit_statistics(landmarks)
     reader = Reader(8)
-    truth = reader.truth(landmarks, motion)
+    truth = reader.truth(landmarks, motion, Camera.orbit(torch.zeros(8)))
     faces = torch.linspace(0, 1, 8)[:, None, None, None].expand(8, 3, SIDE, SIDE)
     optimiser = torch.optim.Adam(reader.parameters(), 3e-3)
     errors = []
@@ -51,6 +61,14 @@ def test_a_reader_learns_what_it_is_shown() -> None:
         optimiser.step()
         errors.append(error.item())
     assert errors[-1] < 0.3 * errors[0]
+
+
+def test_the_view_is_where_the_camera_stands() -> None:
+    angles = torch.tensor([0.0, 0.3, -0.3])
+    turned = view(Camera.orbit(angles, torch.zeros(3))) * VIEW_UNIT
+    torch.testing.assert_close(turned[:, 0], angles.sin())
+    raised = view(Camera.orbit(torch.zeros(3), angles)) * VIEW_UNIT
+    torch.testing.assert_close(raised[:, 1], angles.sin())
 
 
 def test_face_points_exist() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from mien.artifact.baked import Baked
+from mien.engine.encoding import recorded
 from mien.engine.play_cpu import actor
 from mien.errors import MienError
 from mien.evaluate.bench_paper import planted_act
@@ -30,6 +31,7 @@ from mien.evaluate.conditions import Conditions
 from mien.evaluate.tables import aligned
 from mien.evaluate.takes import Frames
 from mien.files import write_bytes
+from mien.model.matching import avatar_weights
 from mien.model.network import Network
 from mien.model.paper import PaperNetwork
 from mien.pipeline import encode
@@ -194,8 +196,11 @@ def _gpu_stages(network: Network, one: Portrait, work: Workload) -> Iterator[Sta
     device, largest = one.image.device, max(work.sizes)
     drives = drives_of(network, one)
     yield from encoder_stages("", drives, device)
+    quick, weights = recorded(network), avatar_weights(network)
     for detail, grid in work.detail.items():
         yield Stage("encode", 0, detail, 0, partial(encode, network, one, grid))
+        again = partial(encode, quick, one, grid, weights=weights)
+        yield Stage("encode, recorded", 0, detail, 0, again)
         act = Act("", network, encode(network, one, grid), one.camera, detail)
         for size in work.sizes:
             yield from act_stages(act, drives, size, work.rivals)
@@ -206,8 +211,9 @@ def _gpu_stages(network: Network, one: Portrait, work: Workload) -> Iterator[Sta
     paper = planted_act(device)
     drives = drives_of(paper.network, one)
     batch, latent = one.map(lambda t: t[None]), drives[-1].latents[:1]
-    read = partial(paper.network.encode, batch.image, batch.alpha, batch.camera, latent, 0)
-    yield Stage(f"{paper.name}encode", 0, "", 0, read)
+    for name, able in (("encode", paper.network), ("encode, recorded", recorded(paper.network))):
+        read = partial(able.encode, batch.image, batch.alpha, batch.camera, latent, 0)
+        yield Stage(f"{paper.name}{name}", 0, "", 0, read)
     yield from encoder_stages(paper.name, drives, device)
     yield from act_stages(paper, drives, largest, work.rivals)
 

@@ -278,7 +278,7 @@ def sample_members(shot: Shot, dense: bool) -> list[tuple[str, bytes]]:
     if dense:
         more["depth"] = picture.depth.astype(np.float16)
         more["parts"] = picture.parts
-        more["normals"] = np.round(picture.normals * 127).astype(np.int8)
+        more["normals"] = picture.normals
     return members(sample, effort=1, more=more)
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from importlib import resources
 from typing import Any
 
 import moderngl
 import numpy as np
 
 from mien.errors import MienError
+from mien.synth.film import SAMPLES, Film, source
 from mien.synth.scene import (
     LABELS,
     Picture,
@@ -29,6 +29,10 @@ from mien.synth.scene import (
 
 _CLIP_DISTANCE0 = 0x3000  # moderngl has no name for it
 _SHADOW_SIZE = 512
+
+
+_USES = ("shadow", "cover", "color")
+# A view is drawn twice: first which sample shows what, then the look of what shows.
 
 
 class _Mesh:
@@ -78,53 +82,30 @@ class Renderer:
         self._programs = {
             (kind, use): self._program(kind, use)
             for kind in ("head", "strand", "solid")
-            for use in ("color", "label", "depth")
+            for use in _USES
         }
-        self._make_targets(size * supersample)
-        self._resolve = self.ctx.program(
-            vertex_shader="#version 410 core\n" + _source("quad.vert"),
-            fragment_shader=_source("resolve.frag"),
-        )
-        self._quad = self.ctx.vertex_array(self._resolve, [])
+        self._film = Film(self.ctx, size, supersample)
+        self._shadow = self.ctx.depth_texture((_SHADOW_SIZE, _SHADOW_SIZE))
+        self._shadow.compare_func = "<="
+        self._shadow.repeat_x = self._shadow.repeat_y = False
+        self._shadow_target = self.ctx.framebuffer([], self._shadow)
+        self._face_map = self.ctx.texture((1, 1), 4, data=bytes(4))
         self._skin = self._head_mesh(skin)
         self._fixed: list[_Mesh] = []
         self._loose: list[_Mesh] = []
         self._posed: dict[str, Any] = {}
 
     def _program(self, kind: str, use: str) -> moderngl.Program:
-        version, common = _source("common.glsl").split("\n", 1)
+        version, common = source("common.glsl").split("\n", 1)
+        vertex = [version, common, source("bend.glsl"), source(f"{kind}.vert")]
         fragment = [version, "void main() {}"]
-        if use != "depth":
-            define = "#define LABELS" if use == "label" else ""
-            fragment = [version, define, common, _source("bump.glsl")]
-            fragment += [_source(f"finish_{use}.glsl"), _source(f"{kind}.frag")]
-        vertex = [version, common, _source("bend.glsl"), _source(f"{kind}.vert")]
+        if use != "shadow":
+            defines = f"#define SAMPLES {SAMPLES}\n#define {use.upper()}"
+            parts = ("bump.glsl", "finish.glsl", f"{kind}.frag")
+            fragment = [version, defines, common, *map(source, parts)]
         return self.ctx.program(
             vertex_shader="\n".join(vertex), fragment_shader="\n".join(fragment)
         )
-
-    def _make_targets(self, large: int) -> None:
-        ctx = self.ctx
-        samples = min(4, ctx.max_samples)
-        self._drawn = ctx.framebuffer(
-            [ctx.renderbuffer((large, large), 4, samples=samples, dtype="f2")],
-            ctx.depth_renderbuffer((large, large), samples=samples),
-        )
-        self._large = ctx.texture((large, large), 4, dtype="f2")
-        self._large_target = ctx.framebuffer([self._large])
-        self._small_target = ctx.framebuffer([ctx.texture((self.size, self.size), 4)])
-        self._label_target = ctx.framebuffer(
-            [
-                ctx.texture((self.size, self.size), 4, dtype="f4"),
-                ctx.texture((self.size, self.size), 4, dtype="f2"),
-            ],
-            ctx.depth_renderbuffer((self.size, self.size)),
-        )
-        self._shadow = ctx.depth_texture((_SHADOW_SIZE, _SHADOW_SIZE))
-        self._shadow.compare_func = "<="
-        self._shadow.repeat_x = self._shadow.repeat_y = False
-        self._shadow_target = ctx.framebuffer([], self._shadow)
-        self._face_map = ctx.texture((1, 1), 4, data=bytes(4))
 
     def _head_mesh(self, skin: Skin) -> _Mesh:
         count = len(skin.rest)
@@ -149,7 +130,7 @@ class Renderer:
             use: self.ctx.vertex_array(
                 self._programs[kind, use], layout, index, index_element_size=4, skip_errors=True
             )
-            for use in ("color", "label", "depth")
+            for use in _USES
         }
 
     def _strand_mesh(self, strands: Strands) -> _Mesh:
@@ -242,7 +223,7 @@ class Renderer:
         self._shadow_target.use()
         self._shadow_target.clear(depth=1.0)
         clip = {"clip_from_head": shadow.T.astype("f4").tobytes(), "camera": (0.0, 0.0, 0.0)}
-        self._draw(meshes, "depth", self._posed | clip)
+        self._draw(meshes, "shadow", self._posed | clip)
 
     def draw(self, view: View, dense: bool = True) -> Picture:
         """Draw the loaded person in the pose taken last; with depth and so on if `dense`."""
@@ -260,17 +241,20 @@ class Renderer:
         self.ctx.enable_direct(_CLIP_DISTANCE0)
         self._shadow.use(0)
         self._face_map.use(1)
-        self._drawn.use()
-        self._drawn.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+        target = self._film.exposed
+        target.use()
+        target.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+        target.color_mask = (False,) * 4, (False,) * 4
+        self._draw(self._meshes(), "cover", uniforms)
+        target.color_mask = (True,) * 4, (True,) * 4
+        target.depth_mask = False
+        self.ctx.depth_func = "=="
         self._draw(self._meshes(), "color", uniforms)
-        self.ctx.copy_framebuffer(self._large_target, self._drawn)
-        if dense:
-            self._label_target.use()
-            self._label_target.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
-            self._draw(self._meshes(), "label", uniforms)
+        self.ctx.depth_func = "<"
+        target.depth_mask = True
         self.ctx.disable(moderngl.DEPTH_TEST)
         self.ctx.disable_direct(_CLIP_DISTANCE0)
-        return self._develop(view, dense)
+        return self._film.develop(view, dense)
 
     def visibility(self, pose: Pose, directions: np.ndarray) -> np.ndarray:
         """Whether light from far directions (D, 3) reaches each drawn vertex: (D, R) of 0 and 1.
@@ -316,45 +300,10 @@ class Renderer:
             count = -1
             if mesh.kind == "strand":
                 # Strands come in random order: a quarter of them, four times wider, shade alike.
-                coarse = use == "depth"
+                coarse = use == "shadow"
                 count = mesh.arrays[use].vertices // 4 // 6 * 6 if coarse else -1
                 _assign(program, {"widen": 4.0 if coarse else 1.0})
             mesh.arrays[use].render(moderngl.TRIANGLES, vertices=count)
-
-    def _develop(self, view: View, dense: bool) -> Picture:
-        self._large.use(0)
-        _assign(
-            self._resolve,
-            {
-                "picture": 0,
-                "factor": self.factor,
-                "blur": view.blur * self.factor,
-                "sensor_noise": view.noise,
-                "white_balance": view.balance,
-                "noise_seed": view.seed,
-            },
-        )
-        self._small_target.use()
-        self._quad.render(moderngl.TRIANGLES, vertices=3)
-        shape = (self.size, self.size)
-        rgba = np.frombuffer(self._small_target.read(components=4), "u1").reshape(*shape, 4)[::-1]
-        image, alpha = rgba[..., :3].copy(), rgba[..., 3].copy()
-        if not dense:
-            none = np.zeros((0, 0), np.uint8)
-            return Picture(image, alpha, none.astype("f4"), none, none[..., None].astype("f4"))
-        label = np.frombuffer(
-            self._label_target.read(components=4, attachment=0, dtype="f4"), "f4"
-        ).reshape(*shape, 4)[::-1]
-        normal = np.frombuffer(
-            self._label_target.read(components=4, attachment=1, dtype="f2"), "f2"
-        ).reshape(*shape, 4)[::-1]
-        return Picture(
-            image=image,
-            alpha=alpha,
-            depth=label[..., 0].copy(),
-            parts=np.round(label[..., 1]).astype("u1"),
-            normals=normal[..., :3].astype("f4"),
-        )
 
     def close(self) -> None:
         """Give the context back."""
@@ -377,7 +326,3 @@ def _assign(program: moderngl.Program, uniforms: Mapping[str, Any]) -> None:
                 member.write(value)
             else:
                 member.value = value
-
-
-def _source(name: str) -> str:
-    return (resources.files("mien.synth") / "shaders" / name).read_text()

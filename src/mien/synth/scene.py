@@ -35,7 +35,8 @@ LABELS = (
 """What the part mask's numbers mean; 1 to 8 are the rig's parts in their order."""
 
 _REACH = 24.0  # half the shadow map's side, cm
-_NEAR, _FAR = 20.0, 400.0
+NEAR, FAR = 20.0, 400.0
+"""Distances along the camera's axis between which things are drawn, cm."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class Picture:
         alpha: (S, S) u8.
         depth: (S, S) f32 cm along the camera's axis, 0 where nothing is.
         parts: (S, S) u8 index into `LABELS`.
-        normals: (S, S, 3) f32 in the head's axes.
+        normals: (S, S, 3) i8 of 127ths in the head's axes.
     """
 
     image: np.ndarray
@@ -152,7 +153,7 @@ def clip_from_head(cam_from_head: np.ndarray, intrinsics: np.ndarray) -> np.ndar
     """(4, 4) OpenGL projection of an OpenCV camera (intrinsics in units of image size)."""
     fx, fy = intrinsics[0, 0], intrinsics[1, 1]
     cx, cy, skew = intrinsics[0, 2], intrinsics[1, 2], intrinsics[0, 1]
-    depth = (_FAR + _NEAR) / (_FAR - _NEAR), -2 * _FAR * _NEAR / (_FAR - _NEAR)
+    depth = (FAR + NEAR) / (FAR - NEAR), -2 * FAR * NEAR / (FAR - NEAR)
     projection = np.array(
         [
             [2 * fx, 2 * skew, 2 * cx - 1, 0],

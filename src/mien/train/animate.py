@@ -16,17 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mien.data.shards import Frames
 from mien.model.network import Network
 from mien.render import Backend, splat
-from mien.structures import Avatar
+from mien.structures import Avatar, Camera
+from mien.synth.dialect import load_dialect
 from mien.train import checkpoint, losses
 from mien.train.batches import Batch, PairSampler
 from mien.train.loop import Pace, average, descend, rate
-from mien.train.reader import SIDE, Reader, face_camera, face_crop
+from mien.train.reader import SIDE, Reader, face_camera, face_crop, view
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,14 @@ class Animate(nn.Module):
         compile: compile the encoder and the losses.
     """
 
+    dialect: Tensor
+
     def __init__(self, network: Network, reader: Reader, backend: Backend, compile: bool) -> None:
         super().__init__()
         self.network = network
         self.reader = reader
         self.backend: Backend = backend
+        self.register_buffer("dialect", torch.from_numpy(load_dialect().offset), persistent=False)
         self._compare = losses.compare
         if compile:
             network.encoder.compile()
@@ -119,7 +124,10 @@ class Animate(nn.Module):
             regions=batch.regions(),
         )
         terms |= self._read(batch, picture, precision)
-        terms["stranger"] = self._strangers(batch, avatar, plain, precision)
+        terms |= self._strangers(batch, avatar, plain, precision)
+        terms["relief"] = losses.relief(
+            rendered.depth, batch.target_camera, batch.target_landmarks - self.dialect
+        )
         terms["residual"] = delta.float().pow(2).mean()
         latent = plain.detach().float()
         error = (seen.float() - latent).pow(2).mean()
@@ -132,7 +140,7 @@ class Animate(nn.Module):
         with torch.autocast(picture.device.type, precision, enabled=precision != torch.float32):
             truth, true_features = reader(face_crop(batch.target, camera, landmarks))
             said, features = self.reader.judge(face_crop(picture, camera, landmarks))
-        labels = reader.truth(landmarks, self.network.motion)
+        labels = reader.truth(landmarks, self.network.motion, camera)
         return {
             "reader": reader.error(truth, labels),
             "reading": reader.error(said, truth.detach()),
@@ -141,30 +149,45 @@ class Animate(nn.Module):
 
     def _strangers(
         self, batch: Batch, avatar: Avatar, latents: Tensor, precision: torch.dtype
-    ) -> Tensor:
-        """What moves between two frames of a driver must move as far on somebody else.
+    ) -> dict[str, Tensor]:
+        """What moves between two frames of a driver must move as far on somebody else, from any
+        side, and that somebody must look as turned as the view is.
 
         Nobody knows how the stranger would have looked, but a change needs no knowledge of the
-        face it starts from. Half of the avatars, from their photos' own view, are driven by both
-        targets of the other half.
+        face it starts from. Half of the avatars are driven by both targets of the other half.
         """
         count = len(batch.source)
         half = max(1, count // 2)
         drivers = torch.arange(count - half, count, device=latents.device)
-        camera = face_camera(batch.source_camera[:half], batch.source_landmarks[:half])
+        camera = _turned(batch.source_camera[:half])
+        near = face_camera(camera, batch.source_landmarks[:half])
         pairs = torch.cat([drivers, count + drivers])
         with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
             strangers = avatar.map(lambda part: torch.cat([part[:half], part[:half]]))
             gaussians, _ = self.network.animate(strangers, latents[pairs])
-        twice = camera.map(lambda part: torch.cat([part, part]))
+        twice = near.map(lambda part: torch.cat([part, part]))
         picture = splat(gaussians, twice, (SIDE, SIDE), backend=self.backend).image
         with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
             said, _ = self.reader.judge(picture)
-        labels = self.reader.truth(batch.target_landmarks[pairs], self.network.motion)
+        labels = self.reader.truth(batch.target_landmarks[pairs], self.network.motion, twice)
         first, second = said.float().chunk(2)
         before, after = labels.chunk(2)
-        return self.reader.error(second - first, after - before)
+        return {
+            "stranger": self.reader.error(second - first, after - before),
+            "turned": F.smooth_l1_loss(said.float()[:, -2:], view(twice)),
+        }
 
+
+def _turned(camera: Camera) -> Camera:
+    """Cameras (B,) that look from anywhere within `TURN` with the lenses of others."""
+    device = camera.intrinsics.device
+    angles = (torch.rand(2, len(camera.intrinsics), device=device) * 2.0 - 1.0).unbind()
+    yaw, pitch = (limit * angle for limit, angle in zip(TURN, angles, strict=True))
+    return Camera(Camera.orbit(yaw, pitch).world_from_cam, camera.intrinsics)
+
+
+TURN = (0.75, 0.25)
+"""Radians of yaw and pitch within which strangers are seen."""
 
 WEIGHTS = {
     "l1": 1.0,
@@ -176,10 +199,12 @@ WEIGHTS = {
     "reading": 0.3,
     "reader_features": 0.05,
     "stranger": 0.1,
+    "turned": 0.02,
+    "relief": 0.05,
 }
 """Weights of the loss terms; docs/training.md says why."""
 
-READ_OFF_RENDERS = ("reading", "reader_features", "stranger")
+READ_OFF_RENDERS = ("reading", "reader_features", "stranger", "turned")
 """Terms that wait until the reader can read."""
 
 
@@ -277,6 +302,7 @@ def train(
     if state.exists():
         run.restore(checkpoint.load(state))
     trained: nn.Module = Animate(run.network, run.reader, config.backend, config.compile)
+    trained.to(device)
     judge: nn.Module = run.discriminator
     if world > 1:
         ids = [device.index] if device.type == "cuda" else None

@@ -5,9 +5,11 @@ Axis legend: B batch, H W pixels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mien.structures import Camera
@@ -74,3 +76,58 @@ def foreign_face(landmarks: Tensor, take_means: Tensor, own: Tensor) -> Tensor:
     amount = uniform((b, 1, 1), -0.5, 0.5, landmarks).clamp_min(0.0)
     amount = amount * (own < known)[:, None, None]
     return landmarks + amount * (take_means[other] - take_means[own])
+
+
+def degrade(pictures: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """Photos and mattes as bad as they come: soft, noisy, squeezed by JPEG, cut too narrow.
+
+    Each fault befalls a third of the rows, to a random degree. Rendered heads and clips know few
+    of them, so that without this a network can tell where a picture comes from.
+
+    Args:
+        pictures: (B, 3, S, S) in [0, 1], premultiplied, S a multiple of 8.
+        alpha: (B, 1, S, S).
+    """
+    b = len(pictures)
+
+    def amount(high: float) -> Tensor:
+        """0 for two rows of three, else up to `high`."""
+        hit = uniform((b, 1, 1, 1), 0.0, 1.0, pictures) < 1.0 / 3.0
+        return hit * uniform((b, 1, 1, 1), 0.0, high, pictures)
+
+    cut = -F.max_pool2d(-alpha, 5, stride=1, padding=2)
+    kept = torch.lerp(alpha, cut, amount(1.0))
+    straight = blur(pictures, amount(1.6)) / alpha.clamp_min(0.02)
+    straight = jpeg(straight.clamp(0.0, 1.0), amount(0.08))
+    straight = straight + amount(0.05) * torch.randn_like(straight)
+    return straight.clamp(0.0, 1.0) * kept, kept
+
+
+def blur(pictures: Tensor, sigma: Tensor) -> Tensor:
+    """(B, C, H, W) blurred by Gaussians of `sigma` (B, 1, 1, 1) pixels, up to about 2."""
+    b, c, height, width = pictures.shape
+    ticks = torch.arange(-4, 5, device=pictures.device)
+    kernel = torch.exp(-0.5 * (ticks / sigma[:, 0, 0].clamp_min(0.1)) ** 2)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(c, 0)[:, None, None]
+    rows = F.pad(pictures.reshape(1, b * c, height, width), (4, 4, 4, 4), mode="replicate")
+    rows = F.conv2d(rows, kernel, groups=b * c)
+    return F.conv2d(rows, kernel.transpose(-1, -2), groups=b * c).reshape(pictures.shape)
+
+
+def jpeg(pictures: Tensor, step: Tensor) -> Tensor:
+    """(B, C, H, W) in [0, 1] with the cosine transform of each 8×8 block rounded, as JPEG does.
+
+    Args:
+        pictures: H and W multiples of 8.
+        step: (B, 1, 1, 1) rounding step of the lowest frequencies, 0 to leave all as it is; that
+            of the highest is eight times as large.
+    """
+    b, c, height, width = pictures.shape
+    index = torch.arange(8, device=pictures.device)
+    basis = torch.cos(math.pi / 8 * index[:, None] * (index + 0.5)) * math.sqrt(2.0 / 8)
+    basis[0] *= math.sqrt(0.5)
+    blocks = pictures.reshape(b, c, height // 8, 8, width // 8, 8).transpose(3, 4)
+    steps = step[..., None, None] * (1.0 + 0.5 * (index[:, None] + index)).clamp_max(8.0)
+    waves = basis @ blocks @ basis.T
+    waves = torch.where(steps > 0.0, (waves / steps.clamp_min(1e-6)).round() * steps, waves)
+    return (basis.T @ waves @ basis).transpose(3, 4).reshape(pictures.shape)

@@ -26,7 +26,7 @@ class Batch(TensorRecord):
     both: target b is seen whole, target B + b through a window on the face at full resolution.
 
     Args:
-        source, source_alpha: (B, 3|1, S, S) premultiplied portraits.
+        source, source_alpha: (B, 3|1, S, S) premultiplied portraits, as bad as photos come.
         source_camera: (B,) their cameras.
         source_landmarks: (B, 478, 3) canonical.
         target, target_alpha: (T, 3|1, V, V) the views to match.
@@ -151,9 +151,10 @@ class PairSampler:
         seen, near = _window(layers[window], read.camera[window], face, view)
         views = torch.cat([instantiate.resize(layers[whole], view), seen])
         target = read[count:]
+        source, source_alpha = augment.degrade(pictures[:count], read.alpha[:count])
         return Batch(
-            source=pictures[:count],
-            source_alpha=read.alpha[:count],
+            source=source,
+            source_alpha=source_alpha,
             source_camera=read.camera[:count],
             source_landmarks=read.landmarks[:count],
             target=views[:, :3] * views[:, 4:],

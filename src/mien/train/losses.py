@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mien.structures import Camera, rigid_inverse
+
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
     """Decibels by which pictures (…) in [0, 1] agree, over all of them, a scalar."""
@@ -111,6 +113,41 @@ def compare(
         "ssim": dissimilarity(picture, target, weights),
         "alpha": weighted_mean((alpha - target_alpha).abs(), known),
     }
+
+
+RELIEF = (1, 4, 5, 195, 197, 6, 168, 98, 327, 50, 280, 205, 425, 33, 133, 362, 263, 159, 386)
+RELIEF += (105, 334, 55, 285, 61, 291, 0, 17, 199, 152)
+"""Landmarks whose depth is compared: nose, cheeks, eyes, brows, lips, chin."""
+
+RELIEF_UNIT = 0.02
+"""Canonical units of depth that count 1: some four millimetres."""
+
+AXIS_DEPTH = -0.1
+"""Where the head's upright axis stands behind its centre, for telling what faces the camera."""
+
+
+def relief(depth: Tensor, camera: Camera, landmarks: Tensor) -> Tensor:
+    """How far the drawn face lies before or behind its landmarks, a scalar.
+
+    Photos of strangers say nothing about depth, and few clips turn the head far: left to pictures
+    alone, the network draws flat masks, which turn less than they are told to.
+
+    Args:
+        depth: (B, 1, V, V) expected distance along the cameras' z.
+        camera: (B,) the views'.
+        landmarks: (B, 478, 3) canonical, true in depth.
+    """
+    points = landmarks[:, list(RELIEF)]
+    cam_from_world = rigid_inverse(camera.world_from_cam)
+    truth = (points @ cam_from_world[:, 2, :3, None] + cam_from_world[:, None, 2:3, 3])[..., 0]
+    where = camera.project(points) * 2.0 - 1.0
+    seen = F.grid_sample(depth, where[:, None], align_corners=False)[:, 0, 0]
+    # What lies on the head's far side is hidden, and so is what lies beyond the picture.
+    outward = F.normalize(points - points.new_tensor([0.0, 0.0, AXIS_DEPTH]), dim=-1)
+    towards = F.normalize(camera.world_from_cam[:, None, :3, 3] - points, dim=-1)
+    shown = ((outward * towards).sum(-1) > 0.5) & (where.abs().amax(-1) < 1.0) & (seen > 0.0)
+    error = F.smooth_l1_loss(seen / RELIEF_UNIT, truth / RELIEF_UNIT, reduction="none")
+    return (error * shown).sum() / shown.sum().clamp_min(1)
 
 
 class Discriminator(nn.Module):

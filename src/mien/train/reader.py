@@ -1,9 +1,9 @@
-"""The reader: a small network that reads an expression off a picture of a face.
+"""The reader: a small network that reads expression and view off a picture of a face.
 
-It learns on true frames, beside the student, from the landmarks that the frames carry; then it
-reads the student's render and the true frame, and the difference is a loss. Pixels hardly notice
-where an iris is or how far a brow rose; the reader notices nothing else, and in units in which
-every movement counts alike. No download, no second stage.
+It learns on true frames, beside the student, from the landmarks and cameras that the frames carry;
+then it reads the student's render and the true frame, and the difference is a loss. Pixels hardly
+notice where an iris is or how far a brow rose; the reader notices nothing else, and in units in
+which every movement counts alike. No download, no second stage.
 
 Axis legend: B batch, S signals, H W pixels.
 """
@@ -48,21 +48,36 @@ SHARES = (
 )
 """How much each group of points counts, whatever its size; `EYE_SIGNALS` count 2 in all."""
 
+VIEW_SHARE = 1.0
+"""How much the two numbers of the view count."""
+
+VIEW_UNIT = 0.25
+"""Sine of the angle between views that counts as much as a standard deviation of a signal."""
+
 
 def signal_table() -> tuple[list[int], list[float]]:
-    """Which signals of `LandmarkMotion` are read, and what each counts (they sum to 1)."""
+    """Which signals of `LandmarkMotion` are read, and what each, and then each number of the view,
+    counts (they sum to 1).
+    """
     columns, weights = [], []
     for points, share in SHARES:
         columns += [3 * point + axis for point in points for axis in (0, 1)]
         weights += [share / (2 * len(points))] * (2 * len(points))
     columns += list(EYE_SIGNALS)
     weights += [2.0 / len(EYE_SIGNALS)] * len(EYE_SIGNALS)
+    weights += [VIEW_SHARE / 2] * 2
     total = sum(weights)
     return columns, [weight / total for weight in weights]
 
 
+def view(camera: Camera) -> Tensor:
+    """(B, 2) whence cameras (B,) look at the head: sines of yaw and pitch in `VIEW_UNIT`s."""
+    place = camera.world_from_cam[:, :3, 3]
+    return place[:, :2] / (place.norm(dim=-1, keepdim=True) * VIEW_UNIT)
+
+
 class Reader(nn.Module):
-    """Face crops to standardised expression signals.
+    """Face crops to standardised expression signals and the view.
 
     Args:
         width: channels of the first stage.
@@ -90,13 +105,13 @@ class Reader(nn.Module):
         )
         # Where in the face a thing happens is what it means: no pooling.
         self.head = nn.Sequential(
-            nn.Linear(widths[-1] * (SIDE // 32) ** 2, 256), nn.SiLU(), nn.Linear(256, len(columns))
+            nn.Linear(widths[-1] * (SIDE // 32) ** 2, 256), nn.SiLU(), nn.Linear(256, len(weights))
         )
 
-    def truth(self, landmarks: Tensor, motion: LandmarkMotion) -> Tensor:
-        """(B, S) standardised signals of canonical landmarks (B, 478, 3)."""
+    def truth(self, landmarks: Tensor, motion: LandmarkMotion, camera: Camera) -> Tensor:
+        """(B, S) standardised signals of canonical landmarks (B, 478, 3), then the `view`."""
         signals = (motion.signals(landmarks) - motion.mean) / motion.deviation
-        return signals[:, self.columns].clamp(-4.0, 4.0)
+        return torch.cat([signals[:, self.columns], view(camera)], 1).clamp(-4.0, 4.0)
 
     def forward(self, faces: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Crops (B, 3, 192, 192) in [0, 1] to signals (B, S) and the features of each stage."""

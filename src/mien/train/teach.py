@@ -120,7 +120,7 @@ class Teach(nn.Module):
         with torch.autocast(said.device.type, precision, enabled=precision != torch.float32):
             truth, _ = reader(face_crop(batch.target, camera, landmarks))
             seen, _ = reader.judge(face_crop(picture, camera, landmarks))
-        labels = reader.truth(landmarks, self.network.motion)
+        labels = reader.truth(landmarks, self.network.motion, camera)
         clear = 1.0 - level[:, None]
         return {
             "reader": reader.error(truth, labels),

@@ -179,16 +179,16 @@ float lash_cover() {
 void main() {
     vec3 n = normalize(v_normal);
     vec3 v = normalize(camera - v_position);
-    float alpha = v_part == LASHES ? lash_cover() : 1.0;
-#ifdef LABELS
-    finish(n, alpha, v_part);
+#ifdef COVER
+    keep(v_part == LASHES ? lash_cover() : 1.0);
 #else
+    vec3 shape = n;
     if (dot(n, v) < 0.0) n = normalize(n - 1.02 * dot(n, v) * v);
     vec3 light;
     if (v_part == SKIN) light = skin(n, v);
     else if (v_part == LASHES) light = hair_tone * 0.25 * v_exposure * surroundings(v, 0.667, 0.25);
     else if (v_part >= EYE_LEFT) light = eyeball(n, v, v_part - EYE_LEFT);
     else light = mouth_part(n, v);
-    finish(light, alpha);
+    finish(light, shape, v_part);
 #endif
 }

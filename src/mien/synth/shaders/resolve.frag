@@ -1,12 +1,16 @@
 #version 410 core
-// From the large linear picture to the small stored one: box filter, sRGB, sensor noise.
+// From the large linear picture to the small stored one: box filter, sRGB, sensor noise; labels.
 uniform sampler2D picture;
+uniform sampler2DMS marks, depths;
+uniform vec2 reach;         // what the projection makes of distances
 uniform int factor;
 uniform float blur;         // radius in large pixels beyond the box
 uniform vec2 sensor_noise;  // of dark (read) and bright (shot) places
 uniform vec3 white_balance;
 uniform uint noise_seed;
-out vec4 stored;
+layout(location = 0) out vec4 stored;
+layout(location = 1) out vec4 mark;
+layout(location = 2) out float distance_out;
 
 uint mix_bits(uint x) {
     x ^= x >> 16; x *= 0x7feb352du; x ^= x >> 15; x *= 0x846ca68bu; x ^= x >> 16;
@@ -15,6 +19,10 @@ uint mix_bits(uint x) {
 
 void main() {
     ivec2 base = ivec2(gl_FragCoord.xy) * factor;
+    ivec2 middle = base + factor / 2;
+    mark = texelFetch(marks, middle, 0);
+    float near = texelFetch(depths, middle, 0).r;
+    distance_out = near < 1.0 ? reach.y / (reach.x + 1.0 - 2.0 * near) : 0.0;
     ivec2 limit = textureSize(picture, 0) - 1;
     int reach = int(ceil(blur));
     vec4 sum = vec4(0.0);

@@ -4,11 +4,12 @@ uniform float weave;  // cloth threads per cm, 0 for plastic and metal
 uniform uint seed;
 
 void main() {
+#ifdef COVER
+    keep(1.0);
+#else
     vec3 n = normalize(v_normal), v = normalize(camera - v_position);
     if (dot(n, v) < 0.0) n = -n;
-#ifdef LABELS
-    finish(n, 1.0, 0);
-#else
+    vec3 shape = n;
     float folds = noise(v_position * vec3(0.35, 0.16, 0.35), seed) * 0.9
         + noise(v_position * vec3(0.9, 0.35, 0.9), seed + 1u) * 0.25;
     if (weave > 0.0) n = bump(n, v_position, folds);
@@ -23,6 +24,6 @@ void main() {
         mirror += lamp_color[i] * seen * v_paint.a
             * specular(n, v, lamp_direction[i], mix(0.6, 0.22, v_paint.a), 0.04) * PI;
     }
-    finish(light + mirror, 1.0);
+    finish(light + mirror, shape, 0);
 #endif
 }

@@ -1,3 +1,4 @@
+invariant gl_Position;
 uniform mat4 clip_from_head;
 in vec3 position;
 in vec3 normal;

@@ -13,24 +13,23 @@ float lobe(vec3 t, vec3 l, vec3 v, float shift, float power, vec3 n) {
 }
 
 void main() {
-    vec3 t = normalize(v_tangent), v = normalize(camera - v_position);
-    vec3 outward = normalize(v_position - volume_center);
-    vec3 n = normalize(outward - t * dot(outward, t) * 0.8 + 0.25 * v);
     // Single hairs within the ribbon: each has its own shade, and they part towards the tip.
     float lane = (v_across.y * 0.5 + 0.5) * strands_across;
-    float which = hash(ivec3(int(lane), int(v_strand), 5), 3u);
+    float blur = clamp(fwidth(lane) * 1.5, 0.3, 2.0);
+#ifdef COVER
     float ends = 0.62 + 0.38 * hash(ivec3(int(lane), int(v_strand), 9), 4u);
     float cell = abs(fract(lane) - 0.5) * 2.0;
     float thin = mix(1.1, 0.45, smoothstep(0.4, 1.0, v_across.x));
-    float blur = clamp(fwidth(lane) * 1.5, 0.3, 2.0);
     float hairs = mix(smoothstep(0.0, blur, thin - cell), thin * 0.8, clamp(blur - 1.0, 0.0, 1.0));
     float alpha = strands_across > 1.5
         ? clamp(hairs, 0.0, 1.0) * (1.0 - smoothstep(ends - 0.2, ends, v_across.x)) : 1.0;
-    alpha *= smoothstep(-0.03, 0.07, v_across.x);  // roots come out of the skin by and by
-    which = mix(which, 0.5, 0.6 * clamp(blur - 0.8, 0.0, 1.0));
-#ifdef LABELS
-    finish(n, alpha, 0);
+    keep(alpha * smoothstep(-0.03, 0.07, v_across.x));  // roots come out of the skin by and by
 #else
+    vec3 t = normalize(v_tangent), v = normalize(camera - v_position);
+    vec3 outward = normalize(v_position - volume_center);
+    vec3 n = normalize(outward - t * dot(outward, t) * 0.8 + 0.25 * v);
+    float which = hash(ivec3(int(lane), int(v_strand), 5), 3u);
+    which = mix(which, 0.5, 0.6 * clamp(blur - 0.8, 0.0, 1.0));
     vec3 albedo = v_color * (0.72 + 0.56 * which);
 
     float open = v_open * v_open;
@@ -51,6 +50,6 @@ void main() {
     }
     vec3 sky = surroundings(n, 0.9, 0.6);
     shine += sky * 0.025 * open;
-    finish(light + shine * gloss_amount, alpha);
+    finish(light + shine * gloss_amount, n, 0);
 #endif
 }

@@ -1,3 +1,4 @@
+invariant gl_Position;
 uniform mat4 clip_from_head;
 uniform sampler2D points;   // one row a strand, root first; w is how open to light it lies
 uniform float widen;
