@@ -11,14 +11,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mien.artifact import load_avatar, save_avatar
 from mien.artifact.avatar import CHANNELS
 from mien.errors import MienError
 from mien.structures import Anchors, Avatar, intrinsics_from_fov
+from safe_files import FLIPS, flipped, rewrite
 
 DISTRIBUTIONS: dict[str, Callable[[tuple[int, int]], Tensor]] = {
     "normal": torch.randn,
@@ -62,15 +61,6 @@ def saved(tmp_path: Path) -> Path:
     path = tmp_path / "me.mien"
     save_avatar(path, an_avatar())
     return path
-
-
-def rewrite(path: Path, change: Callable[[dict[str, Tensor], dict[str, str]], object]) -> None:
-    """Change the tensors and the metadata of a file, leaving it sound safetensors."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-    tensors = load_file(path)
-    change(tensors, metadata)
-    save_file(tensors, path, metadata)
 
 
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
@@ -226,20 +216,11 @@ def test_a_compression_bomb_is_not_unpacked(saved: Path) -> None:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 7)), min_size=1, max_size=4))
+@given(flips=FLIPS)
 def test_a_damaged_file_loads_whole_or_is_refused(saved: Path, flips) -> None:
     """Flipped bits anywhere: either a sound avatar comes out or a `MienError`."""
-    original = saved.read_bytes()
-    damaged = bytearray(original)
-    # Half of the flips go where the header is, which is a small part of the file.
-    header = 8 + struct.unpack("<Q", original[:8])[0]
-    for place, bit in flips:
-        reach = header * 2 * place if place < 0.5 else (len(original) - 1) * (2 * place - 1)
-        damaged[min(int(reach), len(original) - 1)] ^= 1 << bit
-    path = saved.with_name("damaged.mien")
-    path.write_bytes(damaged)
     try:
-        avatar = load_avatar(path)
+        avatar = load_avatar(flipped(saved, flips))
     except MienError:
         return
     assert avatar.features.shape == avatar.basis.shape == (500, CHANNELS)

@@ -1,23 +1,20 @@
 """Baked avatars survive their file, and bad files are refused."""
 
 import dataclasses
-import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from mien.artifact import is_baked, load_baked, read_any_avatar, save_avatar, save_baked
-from mien.artifact.baked import ATTRIBUTES, LARGEST_CODE, Baked, LatentMap, packed_bytes
+from mien.artifact.baked import ATTRIBUTES, Baked, LatentMap, packed_bytes
+from mien.artifact.codes import LARGEST_CODE
 from mien.errors import MienError
 from mien.structures import Anchors, Avatar, intrinsics_from_fov
+from safe_files import FLIPS, flipped, rewrite
 
 COUNT, BASES, HIDDEN, LATENT = 300, 5, 7, 16
 
@@ -48,15 +45,6 @@ def saved(tmp_path: Path) -> Path:
     path = tmp_path / "me.baked.mien"
     save_baked(path, a_baked())
     return path
-
-
-def rewrite(path: Path, change: Callable[[dict[str, Tensor], dict[str, str]], object]) -> None:
-    """Change the tensors and the metadata of a file, leaving it sound safetensors."""
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-    tensors = load_file(path)
-    change(tensors, metadata)
-    save_file(tensors, path, metadata)
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:
@@ -205,20 +193,11 @@ def test_bases_that_would_fill_the_memory_are_refused(saved: Path) -> None:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 7)), min_size=1, max_size=4))
+@given(flips=FLIPS)
 def test_a_damaged_file_loads_whole_or_is_refused(saved: Path, flips) -> None:
     """Flipped bits anywhere: either a sound avatar comes out or a `MienError`."""
-    original = saved.read_bytes()
-    damaged = bytearray(original)
-    # Half of the flips go where the header is, which is a small part of the file.
-    header = 8 + struct.unpack("<Q", original[:8])[0]
-    for place, bit in flips:
-        reach = header * 2 * place if place < 0.5 else (len(original) - 1) * (2 * place - 1)
-        damaged[min(int(reach), len(original) - 1)] ^= 1 << bit
-    path = saved.with_name("damaged.mien")
-    path.write_bytes(damaged)
     try:
-        baked = load_baked(path)
+        baked = load_baked(flipped(saved, flips))
     except MienError:
         return
     assert baked.rest.shape == (ATTRIBUTES, COUNT)

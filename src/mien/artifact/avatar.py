@@ -4,7 +4,7 @@ Axis legend: N Gaussians, C = 48 channels, D latent, B bytes.
 
 | tensor | dtype, shape | holds |
 | --- | --- | --- |
-| features.codes, basis.codes | uint8 (B,) | f and m, quantised and deflated (`_pack`) |
+| features.codes, basis.codes | uint8 (B,) | f and m, quantised and deflated (`_pack`, `codes`) |
 | features.step, basis.step | float32 (C,) | channel = code · step + offset |
 | features.offset, basis.offset | float32 (C,) | |
 | source_latent | float32 (D,) | |
@@ -28,19 +28,11 @@ import json
 import math
 import os
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from mien.artifact.safe import (
-    MAX_LENGTH,
-    Format,
-    SafeFile,
-    deflated,
-    read_safe,
-    tool_version,
-    write_safe,
-)
+from mien.artifact import codes
+from mien.artifact.safe import MAX_LENGTH, Format, SafeFile, read_safe, tool_version, write_safe
 from mien.structures import Anchors, Avatar, TensorRecord
 
 FORMAT = Format("mien.avatar", 1, "avatar", "encode the photo again with `mien encode`")
@@ -52,7 +44,7 @@ STEPS_PER_DEVIATION = 32
 """Quantisation steps in one standard deviation of a channel: 40.9 dB, whatever its tails."""
 
 LARGEST_CODE = 32_000
-"""Codes must fit 16 bits with 128 added."""
+"""Room to `codes.LARGEST_CODE` for rounding."""
 
 LARGEST_LOG_SCALE = 30.0
 """Scales stay between e^-30 and e^30."""
@@ -161,29 +153,23 @@ def _pack(values: Tensor) -> dict[str, Tensor]:
 
     The step is a fixed part of the channel's standard deviation, not of its range: outliers cost
     no precision but only a few longer codes, and the entropy cannot exceed that of a normal
-    distribution, 7.1 bits. The codes are two planes of bytes, channel by channel: low (with 128
-    added, so that the common codes need no high byte), then high.
+    distribution, 7.1 bits. The codes are packed channel by channel.
     """
     values = values.double()
     offset = values.mean(0).float()
     centred = values - offset
     step = centred.std(0, correction=0) / STEPS_PER_DEVIATION
     step = torch.maximum(step, centred.abs().amax(0) / LARGEST_CODE).float().clamp_min(1e-30)
-    codes = (centred / step).round().clamp(-LARGEST_CODE, LARGEST_CODE)
-    words = (codes.T + 128).to(torch.int16).numpy().astype("<i2").view(np.uint16)
-    planes = np.stack([words & 255, words >> 8]).astype(np.uint8)
-    return {"codes": deflated(planes.tobytes()), "step": step, "offset": offset}
+    steps = (centred / step).round().clamp(-LARGEST_CODE, LARGEST_CODE)
+    return {"codes": codes.pack(steps.T.to(torch.int16)), "step": step, "offset": offset}
 
 
 def _unpack(file: SafeFile, name: str, count: int) -> Tensor:
     """The inverse of `_pack`: (N, C) float32."""
     step = file.tensor(f"{name}.step", torch.float32, CHANNELS)
     offset = file.tensor(f"{name}.offset", torch.float32, CHANNELS)
-    planes = file.inflated(f"{name}.codes", 2 * CHANNELS * count)
-    low, high = np.frombuffer(planes, np.uint8).reshape(2, CHANNELS, count)
-    words = (high.astype(np.uint16) << 8 | low).view(np.int16)
-    codes = torch.from_numpy(words).T.float() - 128
-    return file.finite(name, (codes * step + offset).contiguous())
+    steps = torch.from_numpy(codes.unpack(file, f"{name}.codes", (CHANNELS, count)))
+    return file.finite(name, (steps.T.float() * step + offset).contiguous())
 
 
 def _pack_anchors(anchors: Anchors) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ Axis legend: N Gaussians, K bases, A = 13 attributes, D latent, H hidden, B byte
 | --- | --- | --- |
 | source_latent | float32 (D,) | motion latent of the photo itself |
 | intrinsics | float32 (3, 3) | |
-| rest.codes | uint8 (B,) | attributes (A, N) of no weights, quantised and deflated (`_pack`) |
+| rest.codes | uint8 (B,) | attributes (A, N) of no weights, quantised and deflated (`codes`) |
 | rest.step, rest.offset | float32 (A,) | attribute = code · step + offset |
 | bases.codes | uint8 (B,) | bases (K, A, N), quantised and deflated |
 | bases.step | float32 (A,) | base = code · step |
@@ -21,9 +21,9 @@ To play a latent z:
     w = linear · z + out.weight · silu(hidden.weight · z + hidden.bias) + out.bias
     attributes = rest + Σ w[k] · bases[k]
 
-A code is a 16-bit integer; 128 is added, and low bytes come first, then high bytes, each plane in
-the order of the axes, deflated. The header says the format, its schema, the preset, the fingerprint
-of the motion encoder (`weights`), the number of Gaussians and the provenance, as in `avatar`.
+How codes are packed stands in `codes`. The header says the format, its schema, the preset, the
+fingerprint of the motion encoder (`weights`), the number of Gaussians and the provenance, as in
+`avatar`.
 """
 
 from __future__ import annotations
@@ -32,15 +32,14 @@ import math
 import os
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn.functional import silu
 
+from mien.artifact import codes
 from mien.artifact.avatar import load_avatar, provenance_of, provenance_text
-from mien.artifact.safe import MAX_LENGTH, Format, SafeFile, deflated, read_safe, write_safe
+from mien.artifact.safe import MAX_LENGTH, Format, SafeFile, read_safe, write_safe
 from mien.structures import Avatar, TensorRecord
 
 FORMAT = Format("mien.baked", 1, "baked avatar", "make it again with `mien bake`")
@@ -54,11 +53,6 @@ MAX_HIDDEN = 4096
 
 MAX_CODES = 2**28
 """The most codes that the bases may have: half a gigabyte of memory."""
-
-SHIFT = 128
-"""Added to codes, so that small ones have no high byte."""
-
-LARGEST_CODE = 2**15 - 1 - SHIFT
 
 REST_STEPS = 60_000
 """Quantisation steps from the least to the greatest value of an attribute at rest."""
@@ -141,10 +135,10 @@ def save_baked(path: str | os.PathLike[str], baked: Baked) -> None:
     tensors = {
         "source_latent": baked.source_latent.float(),
         "intrinsics": baked.intrinsics.float(),
-        "rest.codes": _pack(rest),
+        "rest.codes": codes.pack(rest),
         "rest.step": step,
         "rest.offset": offset,
-        "bases.codes": _pack(baked.codes.cpu()),
+        "bases.codes": codes.pack(baked.codes.cpu()),
         "bases.step": baked.step.float(),
     }
     tensors |= {name: value.float() for name, value in _map_tensors(baked.weigh).items()}
@@ -173,12 +167,12 @@ def load_baked(path: str | os.PathLike[str]) -> Baked:
         raise file.refusal(f"{bases} bases of {count} Gaussians are too many")
     step = file.tensor("rest.step", torch.float32, ATTRIBUTES)[:, None]
     offset = file.tensor("rest.offset", torch.float32, ATTRIBUTES)[:, None]
-    rest = torch.from_numpy(_unpack(file, "rest.codes", (ATTRIBUTES, count)))
+    rest = torch.from_numpy(codes.unpack(file, "rest.codes", (ATTRIBUTES, count)))
     base_step = file.tensor("bases.step", torch.float32, ATTRIBUTES)
     file.finite("bases.step", base_step * 2**15)
     return Baked(
         rest=file.finite("rest", rest.float() * step + offset),
-        codes=torch.from_numpy(_unpack(file, "bases.codes", (bases, ATTRIBUTES, count))),
+        codes=torch.from_numpy(codes.unpack(file, "bases.codes", (bases, ATTRIBUTES, count))),
         step=base_step,
         weigh=latent_map,
         source_latent=source,
@@ -207,9 +201,9 @@ def is_baked(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def packed_bytes(codes: Tensor) -> int:
-    """How many bytes codes (..., int16) take in a file."""
-    return len(_pack(codes))
+def packed_bytes(bases: Tensor) -> int:
+    """How many bytes the codes (..., int16) of bases take in a file."""
+    return len(codes.pack(bases))
 
 
 def _check(baked: Baked) -> None:
@@ -220,8 +214,8 @@ def _check(baked: Baked) -> None:
         raise ValueError(f"{count} Gaussians, {bases} bases or {hidden} units: none, or too many")
     if bases * ATTRIBUTES * count > MAX_CODES:
         raise ValueError(f"{bases} bases of {count} Gaussians are too many")
-    if baked.codes.dtype != torch.int16 or baked.codes.max() > LARGEST_CODE:
-        raise ValueError(f"codes must be int16, and {LARGEST_CODE} is the greatest")
+    if baked.codes.dtype != torch.int16 or baked.codes.max() > codes.LARGEST_CODE:
+        raise ValueError(f"codes must be int16, and {codes.LARGEST_CODE} is the greatest")
     shapes = {
         "rest": (ATTRIBUTES, count),
         "codes": (bases, ATTRIBUTES, count),
@@ -258,20 +252,3 @@ def _read_map(file: SafeFile, latent: int) -> LatentMap:
         out_bias=out_bias,
         linear=file.tensor("map.linear", torch.float32, bases, latent),
     )
-
-
-def _pack(codes: Tensor) -> Tensor:
-    """int16 codes up to `LARGEST_CODE` as deflated planes of low and high bytes."""
-    words = codes.contiguous().numpy() + np.int16(SHIFT)
-    planes = words.astype("<i2").view(np.uint8).reshape(-1, 2).T
-    return deflated(planes.tobytes())
-
-
-def _unpack(file: SafeFile, name: str, shape: tuple[int, ...]) -> NDArray[np.int16]:
-    """The inverse of `_pack`."""
-    content = file.inflated(name, 2 * math.prod(shape))
-    planes = np.frombuffer(content, np.uint8).reshape(2, -1)
-    words = np.ascontiguousarray(planes.T).view("<i2").astype(np.int16).reshape(shape)
-    if words.min() < SHIFT - 2**15:
-        raise file.refusal(f"{name} holds codes that are out of range")
-    return words - np.int16(SHIFT)
