@@ -199,8 +199,8 @@ WEIGHTS = {
     "reading": 0.3,
     "reader_features": 0.05,
     "stranger": 0.1,
-    "turned": 0.02,
-    "relief": 0.05,
+    "turned": 0.03,
+    "relief": 0.1,
 }
 """Weights of the loss terms; docs/training.md says why."""
 

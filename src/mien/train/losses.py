@@ -115,9 +115,11 @@ def compare(
     }
 
 
-RELIEF = (1, 4, 5, 195, 197, 6, 168, 98, 327, 50, 280, 205, 425, 33, 133, 362, 263, 159, 386)
-RELIEF += (105, 334, 55, 285, 61, 291, 0, 17, 199, 152)
-"""Landmarks whose depth is compared: nose, cheeks, eyes, brows, lips, chin."""
+INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
+INNER_LIPS += (324, 318, 402, 317, 14, 87, 178, 88, 95)
+
+RELIEF = tuple(sorted(set(range(468)) - set(INNER_LIPS)))
+"""Landmarks whose depth is compared: all of the skin, where an open mouth makes no hole."""
 
 RELIEF_UNIT = 0.02
 """Canonical units of depth that count 1: some four millimetres."""
