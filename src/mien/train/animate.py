@@ -10,8 +10,8 @@ from __future__ import annotations
 import copy
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,12 @@ from torch.nn.parallel import DistributedDataParallel
 from mien.data.shards import Frames
 from mien.model.network import Network
 from mien.render import Backend, splat
-from mien.structures import Avatar, Camera
+from mien.structures import Avatar
 from mien.synth.dialect import load_dialect
 from mien.train import checkpoint, losses
-from mien.train.batches import Batch, PairSampler
+from mien.train.batches import Batch, PairSampler, Sampler
 from mien.train.loop import Pace, average, descend, rate
-from mien.train.reader import SIDE, Reader, face_camera, face_crop, view
+from mien.train.reader import SIDE, Reader, face_camera, face_crop, turned, view
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Animate(nn.Module):
         self.register_buffer("dialect", torch.from_numpy(load_dialect().offset), persistent=False)
         self._compare = losses.compare
         if compile:
-            network.encoder.compile()
-            self._compare = torch.compile(losses.compare)
+            network.encoder.compile(dynamic=False)
+            self._compare = torch.compile(losses.compare, dynamic=False)
 
     def forward(self, batch: Batch, grid: int, precision: torch.dtype) -> tuple[dict, Tensor]:
         """Loss terms (unweighted scalars) and the rendered views (T, 3, V, V)."""
@@ -159,7 +159,7 @@ class Animate(nn.Module):
         count = len(batch.source)
         half = max(1, count // 2)
         drivers = torch.arange(count - half, count, device=latents.device)
-        camera = _turned(batch.source_camera[:half])
+        camera = turned(batch.source_camera[:half])
         near = face_camera(camera, batch.source_landmarks[:half])
         pairs = torch.cat([drivers, count + drivers])
         with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
@@ -178,17 +178,6 @@ class Animate(nn.Module):
         }
 
 
-def _turned(camera: Camera) -> Camera:
-    """Cameras (B,) that look from anywhere within `TURN` with the lenses of others."""
-    device = camera.intrinsics.device
-    angles = (torch.rand(2, len(camera.intrinsics), device=device) * 2.0 - 1.0).unbind()
-    yaw, pitch = (limit * angle for limit, angle in zip(TURN, angles, strict=True))
-    return Camera(Camera.orbit(yaw, pitch).world_from_cam, camera.intrinsics)
-
-
-TURN = (0.75, 0.25)
-"""Radians of yaw and pitch within which strangers are seen."""
-
 WEIGHTS = {
     "l1": 1.0,
     "ssim": 0.3,
@@ -206,6 +195,27 @@ WEIGHTS = {
 
 READ_OFF_RENDERS = ("reading", "reader_features", "stranger", "turned")
 """Terms that wait until the reader can read."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is drawn and what is asked; `distill` derives from this, the plain stage.
+
+    Args:
+        weights: of the loss terms.
+        waiting: those that wait until the reader can read.
+    """
+
+    weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
+    waiting: tuple[str, ...] = READ_OFF_RENDERS
+
+    def sampler(self, frames: Frames, partner: Tensor, config: AnimateConfig) -> Sampler:
+        """What draws batches of `frames`."""
+        return PairSampler(frames, config.stills, config.synthetic, partner)
+
+    def module(self, network: Network, reader: Reader, config: AnimateConfig) -> Animate:
+        """What turns batches to losses."""
+        return Animate(network, reader, config.backend, config.compile)
 
 
 @dataclass
@@ -280,6 +290,7 @@ def train(
     config: AnimateConfig,
     state: Path,
     report: Callable[[int, dict[str, float]], None],
+    stage: Stage | None = None,
 ) -> Run:
     """Train until the schedule or the time ends; resumes from `state` if it is there.
 
@@ -292,7 +303,9 @@ def train(
         state: checkpoint file, written by the first process.
         report: called by the first process every `log_every` steps with the step, mean loss
             terms, images a second and the learning rate.
+        stage: what is drawn and asked; None: this stage's own.
     """
+    stage = stage or Stage()
     rank = int(os.environ.get("RANK", "0"))
     world = int(os.environ.get("WORLD_SIZE", "1"))
     device = frames.pixels.device
@@ -301,20 +314,20 @@ def train(
     run.average.load_state_dict(run.network.state_dict())
     if state.exists():
         run.restore(checkpoint.load(state))
-    trained: nn.Module = Animate(run.network, run.reader, config.backend, config.compile)
+    trained: nn.Module = stage.module(run.network, run.reader, config)
     trained.to(device)
     judge: nn.Module = run.discriminator
     if world > 1:
         ids = [device.index] if device.type == "cuda" else None
         trained = DistributedDataParallel(trained, device_ids=ids)
         judge = DistributedDataParallel(judge, device_ids=ids, broadcast_buffers=False)
-    sampler = PairSampler(frames, config.stills, config.synthetic, partner)
+    sampler = stage.sampler(frames, partner, config)
     sums: dict[str, Tensor] = {}
     mark, marked = time.monotonic(), run.step
     pace = Pace(config, run.progress, device)
     while pace.goes_on(run.step):
         run.progress = pace.progress
-        terms = _step(run, trained, judge, sampler, config, rank, world)
+        terms = _step(run, trained, judge, sampler, stage, config, rank, world)
         sums = {k: sums.get(k, torch.zeros((), device=device)) + v for k, v in terms.items()}
         run.step += 1
         if rank == 0 and run.step % config.save_every == 0:
@@ -336,7 +349,8 @@ def _step(
     run: Run,
     trained: nn.Module,
     judge: nn.Module,
-    sampler: PairSampler,
+    sampler: Sampler,
+    stage: Stage,
     config: AnimateConfig,
     rank: int,
     world: int,
@@ -351,8 +365,8 @@ def _step(
     on_gpu = device.type == "cuda"
     precision = torch.bfloat16 if on_gpu else torch.float32
     terms, picture = trained(batch, grid, precision)
-    weights = dict(WEIGHTS)
-    for name in READ_OFF_RENDERS:
+    weights = dict(stage.weights)
+    for name in stage.waiting:
         weights[name] *= min(1.0, run.step / max(1, config.reading_from))
     loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
     judged = run.progress >= config.adversarial_from

@@ -6,6 +6,7 @@ Axis legend: B batch, H W pixels.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -28,17 +29,27 @@ def recolour(pictures: Tensor, alpha: Tensor, count: int) -> Tensor:
     Pictures (n·count, 3, H, W) are premultiplied by `alpha` (n·count, 1, H, W); a change that
     keeps black black keeps them so, up to soft edges.
     """
+    return colour_change(count, pictures)(pictures, alpha)
+
+
+def colour_change(count: int, like: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """What `recolour` does, drawn once for `count` rows and pictures of any size."""
 
     def draw(channels: int, low: float, high: float) -> Tensor:
-        values = uniform((count, channels, 1, 1), low, high, pictures)
-        return values.repeat(len(pictures) // count, 1, 1, 1)
+        return uniform((count, channels, 1, 1), low, high, like)
 
-    gain = draw(3, 0.88, 1.12) * draw(1, 0.75, 1.2)
-    gamma, saturation = draw(1, 0.8, 1.25), draw(1, 0.6, 1.3)
-    straight = pictures / alpha.clamp_min(0.02)
-    grey = straight.mean(1, keepdim=True)
-    straight = (grey + (straight - grey) * saturation).clamp(1e-4, 1.0)
-    return (straight.pow(gamma) * gain).clamp(0.0, 1.0) * alpha
+    changes = draw(3, 0.88, 1.12) * draw(1, 0.75, 1.2), draw(1, 0.8, 1.25), draw(1, 0.6, 1.3)
+
+    def change(pictures: Tensor, alpha: Tensor) -> Tensor:
+        gain, gamma, saturation = (
+            values.repeat(len(pictures) // count, 1, 1, 1) for values in changes
+        )
+        straight = pictures / alpha.clamp_min(0.02)
+        grey = straight.mean(1, keepdim=True)
+        straight = (grey + (straight - grey) * saturation).clamp(1e-4, 1.0)
+        return (straight.pow(gamma) * gain).clamp(0.0, 1.0) * alpha
+
+    return change
 
 
 def mirror_camera(camera: Camera) -> Camera:

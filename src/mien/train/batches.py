@@ -6,6 +6,7 @@ Axis legend: B sources, T = 2B targets, F frames, K takes, H W pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -71,6 +72,14 @@ def expression(landmarks: Tensor) -> Tensor:
     """(F, 39) what makes frames (F, 478, 3) differ, in units in which a visible change is 1."""
     points = landmarks[:, EXPRESSIVE].flatten(1) / 0.01
     return torch.cat([points, eye_signals(landmarks) / 0.06], 1)
+
+
+class Sampler(Protocol):
+    """What draws batches."""
+
+    def draw(self, count: int, view: int, generator: torch.Generator) -> Batch:
+        """See `PairSampler.draw`."""
+        ...
 
 
 class PairSampler:
@@ -143,7 +152,7 @@ class PairSampler:
         device = self.frames.pixels.device
         rows = torch.cat(self.indices(count, generator)).to(device)
         mirrored = (torch.rand(count, generator=generator) < 0.5).to(device).repeat(3)
-        read = self._read(rows, mirrored)
+        read = read_rows(self.frames, rows, mirrored, self.partner)
         pictures = augment.recolour(read.pixels, read.alpha, count)
         layers = torch.cat([pictures, read.alpha, read.known], 1)
         whole, window = slice(count, 2 * count), slice(2 * count, None)
@@ -171,38 +180,45 @@ class PairSampler:
             known=views[:, 4:],
         )
 
-    def _read(self, rows: Tensor, mirrored: Tensor) -> _Read:
-        frames = self.frames
-        pixels = frames.pixels[rows].float() / 255.0
-        known = inside_mask(frames.inside[rows], pixels.shape[-1])
-        camera, landmarks = frames.camera[rows], frames.landmarks[rows]
-        pick = mirrored[:, None, None, None]
-        pixels = torch.where(pick, pixels.flip(-1), pixels)
-        known = torch.where(pick, known.flip(-1), known)
-        flipped = augment.mirror_camera(camera)
-        return _Read(
-            pixels=pixels[:, :3],
-            alpha=pixels[:, 3:],
-            known=known,
-            camera=Camera(
-                torch.where(pick[..., 0], flipped.world_from_cam, camera.world_from_cam),
-                camera.intrinsics,
-            ),
-            landmarks=torch.where(
-                pick[..., 0], augment.mirror_landmarks(landmarks, self.partner), landmarks
-            ),
-            take=frames.take[rows],
-        )
-
 
 @dataclass(frozen=True)
-class _Read(TensorRecord):
+class Read(TensorRecord):
+    """Rows of a set, (B, …) each, ready to be drawn into a batch; `known` is (B, 1, S, S)."""
+
     pixels: Tensor
     alpha: Tensor
     known: Tensor
     camera: Camera
     landmarks: Tensor
     take: Tensor
+
+
+def read_rows(frames: Frames, rows: Tensor, mirrored: Tensor, partner: Tensor) -> Read:
+    """Rows (B,) of a set, those that are `mirrored` (B,) flipped left to right with all labels.
+
+    Args:
+        partner: (478,) left–right twin of each landmark.
+    """
+    pixels = frames.pixels[rows].float() / 255.0
+    known = inside_mask(frames.inside[rows], pixels.shape[-1])
+    camera, landmarks = frames.camera[rows], frames.landmarks[rows]
+    pick = mirrored[:, None, None, None]
+    pixels = torch.where(pick, pixels.flip(-1), pixels)
+    known = torch.where(pick, known.flip(-1), known)
+    flipped = augment.mirror_camera(camera)
+    return Read(
+        pixels=pixels[:, :3],
+        alpha=pixels[:, 3:],
+        known=known,
+        camera=Camera(
+            torch.where(pick[..., 0], flipped.world_from_cam, camera.world_from_cam),
+            camera.intrinsics,
+        ),
+        landmarks=torch.where(
+            pick[..., 0], augment.mirror_landmarks(landmarks, partner), landmarks
+        ),
+        take=frames.take[rows],
+    )
 
 
 def inside_mask(corners: Tensor, side: int) -> Tensor:

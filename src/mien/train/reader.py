@@ -161,3 +161,15 @@ def face_crop(picture: Tensor, camera: Camera, landmarks: Tensor) -> Tensor:
     offsets = torch.stack([x, y], -1)[None] * radius[:, None, None, None]
     grid = (centre[:, None, None] + offsets) * 2.0 - 1.0
     return F.grid_sample(picture, grid, align_corners=False)
+
+
+TURN = (0.75, 0.25)
+"""Radians of yaw and pitch within which strangers are seen."""
+
+
+def turned(camera: Camera, limits: tuple[float, float] = TURN) -> Camera:
+    """Cameras (B,) that look from anywhere within `limits` with the lenses of others."""
+    device = camera.intrinsics.device
+    angles = (torch.rand(2, len(camera.intrinsics), device=device) * 2.0 - 1.0).unbind()
+    yaw, pitch = (limit * angle for limit, angle in zip(limits, angles, strict=True))
+    return Camera(Camera.orbit(yaw, pitch).world_from_cam, camera.intrinsics)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from mien.artifact import read_weights, write_weights
+from mien.data.shards import load_frames
+from mien.errors import MienError
 from mien.model.network import Network, NetworkConfig
 from mien.preprocess.pose import canonical
 from mien.train import desk, sheets
 from mien.train.animate import AnimateConfig, Run, train
+from mien.train.distill import DistillStage
 
 SHEET_GRID = 160
 SHEET_DRIVERS = 5
@@ -28,6 +33,10 @@ class Train:
         out: folder for state, weights, logs and sheets.
         animate: how to train.
         start: weights to start from rather than from scratch.
+        taught: whether to learn from taught-*.tar of `mien distill make` too: not at all, from the
+            views that the teacher drew alone ("front"), or also from others, to which `start` lifts
+            its pictures ("lifted").
+        taught_batch: photos of taught pictures a process and step, beside `animate.batch`.
         licence: one line that the weights file carries about what may be done with it.
         workers: processes that decode pictures while loading.
     """
@@ -36,6 +45,8 @@ class Train:
     out: Path
     animate: AnimateConfig = field(default_factory=AnimateConfig)
     start: Path | None = None
+    taught: Literal["none", "front", "lifted"] = "none"
+    taught_batch: int = 8
     licence: str = "research only"
     workers: int = 8
 
@@ -44,7 +55,8 @@ def run(command: Train, config: NetworkConfig) -> None:
     """Carry out `mien train`.
 
     Raises:
-        MienError: no shards, a damaged state, or an output folder that cannot be written.
+        MienError: no shards, a damaged state, an output folder that cannot be written, or taught
+            pictures are asked for and there are none, or nothing to start from.
     """
     with desk.processes() as (rank, device):
         frames = desk.load(command.data, "train", "synth", workers=command.workers).to(device)
@@ -54,6 +66,7 @@ def run(command: Train, config: NetworkConfig) -> None:
             network.motion.fit_statistics(frames.landmarks.cpu())
         else:
             network.load_state_dict(read_weights(command.start).state)
+        stage = None if command.taught == "none" else distil_stage(command, network, device)
         board = desk.Board(command.out) if rank == 0 else None
         done = train(
             network,
@@ -62,10 +75,34 @@ def run(command: Train, config: NetworkConfig) -> None:
             command.animate,
             command.out / "state.safetensors",
             board.figures if board else lambda step, figures: None,
+            stage,
         )
         if board:
             finish(command, config.preset, done, board, device)
             board.close()
+
+
+def distil_stage(command: Train, network: Network, device: torch.device) -> DistillStage:
+    """The stage that learns from taught shards, of a network as it starts.
+
+    Raises:
+        MienError: it starts from scratch, or there are no taught shards.
+    """
+    if command.start is None:
+        raise MienError(
+            f"--taught {command.taught} goes on from a trained student; name its weights with "
+            "--start."
+        )
+    paths = sorted(command.data.glob("taught-*.tar"))
+    if not paths:
+        raise MienError(
+            f"No taught-*.tar in {command.data}; make them there with `mien distill make`."
+        )
+    return DistillStage(
+        taught=load_frames(paths, command.workers).to(device),
+        batch=command.taught_batch,
+        frozen=copy.deepcopy(network).to(device) if command.taught == "lifted" else None,
+    )
 
 
 def finish(command: Train, preset: str, run: Run, board: desk.Board, device: torch.device) -> None:

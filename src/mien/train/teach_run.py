@@ -16,6 +16,7 @@ from mien.preprocess.pose import canonical
 from mien.teacher.animator import PRESET, FlowTeacher
 from mien.teacher.network import FlowConfig, FlowNetwork
 from mien.train import desk, losses, sheets
+from mien.train.distill_filter import READER, save_reader
 from mien.train.teach import Run, TeachConfig, train
 
 MOVING = 4
@@ -75,13 +76,14 @@ def run(command: Teach) -> None:
 
 
 def finish(command: Teach, run: Run, board: desk.Board, device: torch.device) -> None:
-    """Write the averaged weights, and show them on held-out people."""
+    """Write the averaged weights and the reader, and show the teacher on held-out people."""
     write_weights(
         command.out / "weights.safetensors",
         run.average.state_dict(),
         preset=PRESET,
         licence=command.licence,
     )
+    save_reader(run.reader, command.out / READER, command.licence)
     teacher = FlowTeacher(run.average)
     people = desk.load(command.data, "heldout", workers=command.workers).to(device)
     figures, picture = self_reenactment(teacher, people)
