@@ -65,9 +65,7 @@ def encode(
     batch = portrait.map(lambda t: t[None])
     latent = portrait_latent(network, portrait)[None]
     avatar = network.encode(batch.image, batch.alpha, batch.camera, latent, grid)
-    return replace(
-        prune(avatar[0], network.decoder), weights=weights or avatar_weights(network)
-    )
+    return replace(prune(avatar[0], network.decoder), weights=weights or avatar_weights(network))
 
 
 @torch.no_grad()

@@ -227,6 +227,16 @@ def test_a_list_longer_than_a_run(device: str, tiling, monkeypatch: pytest.Monke
     assert_equal(twice, cameras(device)[:1], (16, 16), tiling=tiling)
 
 
+@pytest.mark.parametrize("programs", [1, 3])
+def test_programs_that_write_a_group_take_turns(
+    device: str, tiling, monkeypatch: pytest.MonkeyPatch, programs: int
+) -> None:
+    """A few pairs at once, so that each program has several turns, the last ones of them short."""
+    monkeypatch.setattr(triton_bin, "SLOTS", 8)
+    monkeypatch.setattr(triton_bin, "MOST_SHARE", programs)
+    assert_equal(scene(device, 12, batch=1), cameras(device)[:1], tiling=tiling)
+
+
 def test_half_precision_inputs(device: str, tiling) -> None:
     gaussians, camera = scene(device, 12).to(torch.float16), cameras(device)
     picture, grads = with_gradients(

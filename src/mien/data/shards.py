@@ -8,12 +8,16 @@ Axis legend: F frames of a loaded set, H W pixels.
 
 from __future__ import annotations
 
+import functools
 import io
+import math
 import multiprocessing
+import os
+import shutil
 import tarfile
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -191,15 +195,53 @@ def _decode(item: tuple[str, dict[str, bytes]]) -> Sample:
         raise MienError(f"Sample {key} of a shard is damaged: {error}. Make it again.") from error
 
 
-def _decode_chunk(items: list[tuple[str, dict[str, bytes]]]) -> tuple[np.ndarray, list[Sample]]:
-    """Planes (n, 4, H, W) of samples, and the samples without their pictures."""
-    samples = [_decode(item) for item in items]
-    planes = [np.concatenate([s.image, s.alpha[..., None]], -1) for s in samples]
-    empty = np.empty(0)
-    return (
-        np.stack(planes).transpose(0, 3, 1, 2).copy(),
-        [replace(sample, image=empty, alpha=empty) for sample in samples],
-    )
+Job = tuple[int, list[tuple[str, dict[str, bytes]]]]
+"""Where the first of some raw samples goes, and the samples."""
+
+
+def _fill(pixels: np.ndarray, job: Job) -> list[Sample]:
+    """Decode samples into their rows of pixels (F, 4, H, W); they come back without pictures."""
+    start, items = job
+    samples, empty = [], np.empty(0)
+    for row, item in enumerate(items, start):
+        sample = _decode(item)
+        pixels[row, :3] = sample.image.transpose(2, 0, 1)
+        pixels[row, 3] = sample.alpha
+        samples.append(replace(sample, image=empty, alpha=empty))
+    return samples
+
+
+def _fill_file(path: Path, shape: tuple[int, ...], job: Job) -> list[Sample]:
+    return _fill(np.memmap(path, np.uint8, "r+", shape=shape), job)
+
+
+def _load_with(
+    workers: int, shape: tuple[int, ...], jobs: list[Job]
+) -> tuple[np.ndarray, list[Sample]]:
+    """What `_fill` does, by processes that write into one mapped file.
+
+    Sent through pipes, gigabytes of pixels would cost more than decoding them.
+    """
+    size = math.prod(shape)
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > size
+    # Threads of the libraries loaded here do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with (
+        tempfile.NamedTemporaryFile(dir=memory if roomy else None) as file,
+        ProcessPoolExecutor(workers, context) as pool,
+    ):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise MienError(
+                f"Cannot hold {size / 1e9:.0f} GB of pictures in {file.name}: {error.strerror}; "
+                "load fewer shards, or point TMPDIR at a disk with room."
+            ) from error
+        filled = pool.map(functools.partial(_fill_file, Path(file.name), shape), jobs)
+        samples = [sample for part in filled for sample in part]
+        # The mapping outlives the file's name.
+        return np.memmap(file.name, np.uint8, "r+", shape=shape), samples
 
 
 def read_shards(paths: Iterable[Path]) -> Iterator[Sample]:
@@ -209,7 +251,7 @@ def read_shards(paths: Iterable[Path]) -> Iterator[Sample]:
 
 
 CHUNK = 64
-"""Samples that a process decodes at a time: some 50 MB of pixels."""
+"""Samples that a process decodes at a time."""
 
 
 def load_frames(paths: Iterable[Path], workers: int = 1) -> Frames:
@@ -221,23 +263,18 @@ def load_frames(paths: Iterable[Path], workers: int = 1) -> Frames:
             happens under Python's lock.
 
     Raises:
-        MienError: no samples, or a damaged one.
+        MienError: no samples, a damaged one, or no room for them in memory.
     """
     raw = [item for path in sorted(paths) for item in _raw_samples(path)]
     if not raw:
         raise MienError("The shards hold no samples; prepare the data first.")
-    pixels = np.empty((len(raw), 4, *_decode(raw[0]).alpha.shape), np.uint8)
-    chunks = [raw[start : start + CHUNK] for start in range(0, len(raw), CHUNK)]
-    samples: list[Sample] = []
-    with ExitStack() as stack:
-        decode = map
-        if workers > 1:
-            # Threads of the libraries loaded here do not survive a fork.
-            context = multiprocessing.get_context("spawn")
-            decode = stack.enter_context(ProcessPoolExecutor(workers, context)).map
-        for planes, labels in decode(_decode_chunk, chunks):
-            pixels[len(samples) : len(samples) + len(labels)] = planes
-            samples += labels
+    shape = (len(raw), 4, *_decode(raw[0]).alpha.shape)
+    jobs = [(start, raw[start : start + CHUNK]) for start in range(0, len(raw), CHUNK)]
+    if workers == 1:
+        pixels = np.empty(shape, np.uint8)
+        samples = [sample for job in jobs for sample in _fill(pixels, job)]
+    else:
+        pixels, samples = _load_with(workers, shape, jobs)
     takes = sorted({(s.take, s.person) for s in samples})
     number = {take: i for i, (take, _) in enumerate(takes)}
 

@@ -1,8 +1,9 @@
 """Splats into tiles on a GPU: a list of splats for each tile, near to far.
 
 Every pair of a splat and a tile it touches is written out, counted into its tile, put into the
-tile's list, and each list is sorted by depth on its own: short sorts, which need no more than the
-registers of a few warps, in place of long ones. Splats at the same depth are drawn in their order.
+tile's list, and each list is sorted by depth on its own, in runs that fit the registers of a few
+warps; of a longer list all runs are then merged at once. Splats at the same depth are drawn in
+their order.
 
 Axis legend: M splats of all cameras, P pairs of splat and tile, T tiles of all cameras.
 """
@@ -37,8 +38,8 @@ MOST_SHARE = 32
 PLACED = 256
 """Pairs, or tiles, that a program of the simpler kernels moves."""
 
-RUN = 256
-"""Pairs that are sorted in registers; longer lists are merged from runs."""
+RUN = 128
+"""Pairs that are sorted in registers, a power of two; longer lists are merged from runs."""
 
 _RECORD = tl.constexpr(RECORD)
 _LAST = tl.constexpr(2**63 - 1)
@@ -112,14 +113,23 @@ def emit_kernel(
 
 
 @triton.jit(do_not_specialize=["T"])
-def allot_kernel(tile_counts, taken, ranges, T, SIZE: tl.constexpr):
-    """Give every tile its range; blocks of tiles come in any order."""
+def allot_kernel(tile_counts, taken, ranges, runs, T, RUN: tl.constexpr, SIZE: tl.constexpr):
+    """Give every tile its range, and list its runs; blocks of tiles come in any order."""
     tile = tl.program_id(0) * SIZE + tl.arange(0, SIZE)
     count = tl.load(tile_counts + tile, tile < T, 0)
     base = tl.atomic_add(taken, tl.sum(count, 0), sem="relaxed")
     end = base + tl.cumsum(count, 0)
     tl.store(ranges + tile * 2, end - count, tile < T)
     tl.store(ranges + tile * 2 + 1, end, tile < T)
+    number = (count + RUN - 1) // RUN
+    base = tl.atomic_add(taken + 1, tl.sum(number, 0), sem="relaxed")
+    at = base + tl.cumsum(number, 0) - number
+    most = tl.max(number, 0)
+    run = 0
+    while run < most:
+        tl.store(runs + (at + run) * 2, tile, run < number)
+        tl.store(runs + (at + run) * 2 + 1, run, run < number)
+        run += 1
 
 
 @triton.jit(do_not_specialize=["capacity"])
@@ -134,53 +144,52 @@ def place_kernel(keys, tiles, ranks, pairs, ranges, lists, capacity, SIZE: tl.co
 
 
 @triton.jit
-def sort_kernel(lists, spare, ranges, splats, RUN: tl.constexpr):
-    """Sort a tile's keys, and write the splats' indices in that order."""
-    first = tl.load(ranges + tl.program_id(0) * 2)
-    length = tl.load(ranges + tl.program_id(0) * 2 + 1) - first
-    lists += first
-    spare += first
-    splats += first
-    lane = tl.arange(0, RUN)
-    at = 0
-    while at < length:
-        mask = at + lane < length
-        run = tl.sort(tl.load(lists + at + lane, mask, _LAST))
+def sort_kernel(lists, ranges, runs, number, splats, RUN: tl.constexpr):
+    """Sort a run of a tile's keys; if it is all of them, write the splats' indices."""
+    index = tl.program_id(0)
+    if index < tl.load(number):
+        tile = tl.load(runs + index * 2)
+        first = tl.load(ranges + tile * 2)
+        length = tl.load(ranges + tile * 2 + 1) - first
+        here = tl.load(runs + index * 2 + 1) * RUN + tl.arange(0, RUN)
+        mask = here < length
+        keys = tl.sort(tl.load(lists + first + here, mask, _LAST))
         if length <= RUN:
-            tl.store(splats + lane, run.to(tl.int32), mask)
+            tl.store(splats + first + here, keys.to(tl.int32), mask)
         else:
-            tl.store(lists + at + lane, run, mask)
-        at += RUN
+            tl.store(lists + first + here, keys, mask)
 
-    width = RUN
-    while width < length:
-        tl.debug_barrier()
-        at = 0
-        while at < length:
-            here = at + lane
-            mask = here < length
-            key = tl.load(lists + here, mask, _LAST)
-            # Of the two runs that become one: where ours and where the other begins.
-            pair = here // (2 * width) * (2 * width)
-            ours = here // width * width
-            other = 2 * pair + width - ours
-            room = tl.minimum(tl.maximum(length - other, 0), width)
-            fewer = tl.zeros_like(here)
-            step = width
-            while step > 0:
-                probe = fewer + step
-                reach = mask & (probe <= room)
-                found = tl.load(lists + other + probe - 1, reach, _LAST)
-                fewer = tl.where(reach & (found < key), probe, fewer)
-                step //= 2
-            target = pair + here - ours + fewer
-            if 2 * width >= length:
-                tl.store(splats + target, key.to(tl.int32), mask)
-            else:
-                tl.store(spare + target, key, mask)
-            at += RUN
-        lists, spare = spare, lists
-        width *= 2
+
+@triton.jit
+def merge_kernel(
+    lists, ranges, runs, number, splats, RUN: tl.constexpr, LEVELS: tl.constexpr
+):  # fmt: skip
+    """Write a run's splats where they belong in their tile: after all that any run has nearer."""
+    index = tl.program_id(0)
+    if index < tl.load(number):
+        tile = tl.load(runs + index * 2)
+        first = tl.load(ranges + tile * 2)
+        length = tl.load(ranges + tile * 2 + 1) - first
+        if length > RUN:
+            own = tl.load(runs + index * 2 + 1)
+            lane = tl.arange(0, RUN)
+            mask = own * RUN + lane < length
+            key = tl.load(lists + first + own * RUN + lane, mask, _LAST)
+            rank = lane
+            count = (length + RUN - 1) // RUN
+            turn = 1
+            while turn < count:
+                other = (own + turn) % count
+                room = tl.minimum(length - other * RUN, RUN)
+                nearer = tl.zeros_like(lane)
+                for level in tl.static_range(LEVELS):
+                    probe = nearer + (RUN >> level)
+                    reach = mask & (probe <= room)
+                    found = tl.load(lists + first + other * RUN + probe - 1, reach, _LAST)
+                    nearer = tl.where(reach & (found < key), probe, nearer)
+                rank += nearer
+                turn += 1
+            tl.store(splats + first + rank, key.to(tl.int32), mask)
 
 
 def bin_splats(
@@ -198,7 +207,9 @@ def bin_splats(
     device, number = splats.counts.device, len(splats.counts) // batch
     total = batch * tiles[0] * tiles[1]
     int32 = {"dtype": torch.int32, "device": device}
-    tile_counts, ranges = torch.zeros(total + 1, **int32), torch.empty(total, 2, **int32)
+    tile_counts, ranges = torch.zeros(total + 2, **int32), torch.empty(total, 2, **int32)
+    taken, most_runs = tile_counts[total:], total + capacity // RUN
+    runs = torch.empty(most_runs, 2, **int32)
     listed, where, ranks = (torch.empty(capacity, **int32) for _ in range(3))
     keys, lists = (torch.empty(capacity, dtype=torch.int64, device=device) for _ in range(2))
     groups = blocks(number, GROUP)
@@ -209,10 +220,12 @@ def bin_splats(
         TILE_W=tile[1], TILE_H=tile[0], GROUP=GROUP, SLOTS=SLOTS, num_warps=1,
     )  # fmt: skip
     allot_kernel[(blocks(total, PLACED),)](
-        tile_counts, tile_counts[total:], ranges, total, SIZE=PLACED
+        tile_counts, taken, ranges, runs, total, RUN=RUN, SIZE=PLACED
     )
     place_kernel[(blocks(capacity, PLACED),)](
         keys, where, ranks, splats.pairs, ranges, lists, capacity, SIZE=PLACED
     )
-    sort_kernel[(total,)](lists, keys, ranges, listed, RUN=RUN, num_warps=2)
+    sorting = (lists, ranges, runs, taken[1:], listed)
+    sort_kernel[(most_runs,)](*sorting, RUN=RUN, num_warps=2)
+    merge_kernel[(most_runs,)](*sorting, RUN=RUN, LEVELS=RUN.bit_length(), num_warps=2)
     return Bins(listed, ranges)
