@@ -6,6 +6,7 @@ import torch
 
 from mien.data.shards import load_frames, write_shards
 from mien.data.splits import Item
+from mien.preprocess.photo import portrait
 from mien.train.prepare import Prepare, label, spread
 
 
@@ -33,6 +34,19 @@ def test_a_photo_and_a_clip_become_labelled_crops(shared_data, tmp_path) -> None
     covered = frames.pixels[rows, 3, pixels[..., 1], pixels[..., 0]].float() / 255
     assert covered.mean() > 0.97
     assert frames.takes[0] != frames.takes[1]
+
+
+def test_training_sees_photos_as_they_are_when_used(shared_data, tmp_path) -> None:
+    path = shared_data / "portraits/congress/A000055.jpg"
+    command = Prepare(shared_data, tmp_path, size=256)
+    (sample,) = label(Item(path, "portraits/congress", "a"), command)
+    used = portrait(path, 256)
+    seen = torch.from_numpy(sample.image).permute(2, 0, 1) / 255.0
+    # Soft edges are where a background would show.
+    soft = ((used.alpha > 0.1) & (used.alpha < 0.9)).expand(3, -1, -1)
+    assert soft.sum() > 100
+    # The border of the photo is treated a little differently.
+    assert (seen - used.image)[soft].abs().mean() < 0.003
 
 
 def test_a_damaged_shard_is_said(tmp_path) -> None:

@@ -22,7 +22,7 @@ from mien.errors import MienError
 from mien.model.motion import eye_signals
 from mien.preprocess.crop import warp
 from mien.preprocess.face import FaceTracker, find_face
-from mien.preprocess.matte import Matter
+from mien.preprocess.matte import Matter, foreground
 from mien.preprocess.photo import read_photo
 from mien.preprocess.pose import HeadPose, canonical_landmarks, fit_pose
 from mien.preprocess.video import Video
@@ -152,11 +152,12 @@ def _samples(
             # What lies beyond the photo's border is unknown, whatever the matte makes of it.
             known = warp(np.full((height, width), 255, np.uint8), image_from_crop, size) > 250
             alpha = matter(crop, (landmarks[index, :, :2] - shift) @ turn.T) * known
+            colors = foreground(crop, alpha) * alpha[..., None]
             yield Sample(
                 key=f"{name}-{index:03d}",
                 person=item.person,
                 take=name,
-                image=(crop * alpha[..., None] + 0.5).astype(np.uint8),
+                image=(colors * 255 + 0.5).astype(np.uint8),
                 alpha=(alpha * 255 + 0.5).astype(np.uint8),
                 landmarks=shape[index],
                 world_from_cam=camera.world_from_cam[index].numpy(),
