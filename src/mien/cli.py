@@ -29,6 +29,7 @@ COMMANDS = {
     "synth": "synthetic heads → training shards",
     "train": "training shards → weights",
     "teach": "training shards → a teacher, slow and expressive, that animates in 2D",
+    "distill": "photos, moved by a teacher → training shards, or a sheet to look at",
     "eval": "how good avatars of held-out people are, as a web page and JSON",
     "bench": "how fast this machine is, stage by stage",
 }

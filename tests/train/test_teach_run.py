@@ -13,6 +13,7 @@ from mien.errors import MienError
 from mien.structures import Portrait
 from mien.teacher.animator import FlowTeacher, load
 from mien.teacher.network import FlowConfig, FlowNetwork
+from mien.train.distill_filter import load_reader
 from mien.train.teach import TeachConfig
 from mien.train.teach_run import Teach, run, self_reenactment
 
@@ -60,6 +61,8 @@ def test_shards_become_a_teacher_and_sheets(tmp_path: Path, capsys: pytest.Captu
     )
     made = load(out / "weights.safetensors", TINY).animate(portrait, portrait, steps=1)
     assert made.shape == (2, 3, 32, 32)
+    said, _ = load_reader(out / "weights.safetensors")(torch.rand(1, 3, 192, 192))
+    assert said.isfinite().all()
 
 
 def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:

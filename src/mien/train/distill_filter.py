@@ -42,12 +42,13 @@ SAME_PERSON = 0.45
 FACE_SIDE = 256
 """Side at which faces are embedded, in pixels."""
 
+LAYOUT = 4
+"""Cells a side in which an embedding says what it sees: eyes, nose and mouth have their places."""
+
 VIEW_NUMBERS = 2
 """Numbers at the end of what a reader says that are of the view, not of expression."""
 
-Examiner = Callable[
-    [NDArray[np.uint8]], tuple[NDArray[np.floating], NDArray[np.floating]]
-]
+Examiner = Callable[[NDArray[np.uint8]], tuple[NDArray[np.floating], NDArray[np.floating]]]
 """Pictures (T, H, W, 3) to canonical landmarks (T, 478, 3) and face descriptors (T, 128), NaN where
 no face is found."""
 
@@ -97,7 +98,7 @@ def agreement(said: Tensor, asked: Tensor, weights: Tensor) -> tuple[Tensor, Ten
     said, asked = said - said.mean(0), asked - asked.mean(0)
     both = (weights * said * asked).sum(1)
     one, other = ((weights * part.square()).sum(1) for part in (said, asked))
-    return both / (one * other).sqrt().clamp_min(1e-6), both / other.clamp_min(1e-6)
+    return both / (one * other).sqrt().clamp_min(1e-4), both / other.clamp_min(1e-6)
 
 
 @torch.no_grad()
@@ -120,19 +121,21 @@ def asked_expression(
 
 @torch.no_grad()
 def embed(encoder: Encoder, faces: Tensor) -> Tensor:
-    """(B, E) what the student's encoder sees in faces (B, 3, any, any), wherever it sees it."""
+    """(B, E) what the student's encoder sees in faces (B, 3, any, any), on a coarse grid."""
     faces = instantiate.resize(faces, FACE_SIDE)
     pixels = F.pixel_unshuffle(torch.cat([2.0 * faces - 1.0, torch.ones_like(faces[:, :1])], 1), 2)
     x = encoder.stem(torch.cat([pixels, torch.zeros_like(pixels[:, :4])], 1))
     parts = []
     for down in encoder.down:
         x = down(x)
-        parts.append(F.normalize(x.mean((2, 3)), dim=1))
+        parts.append(F.adaptive_avg_pool2d(x, LAYOUT).flatten(1))
     return torch.cat(parts, 1)
 
 
 def same_person(made: Tensor, gallery: Tensor, own: Tensor, driver: Tensor) -> Tensor:
     """(D,) whether pictures are nearer to their own photo than to any other, and to the driver.
+
+    Every number counts by how much it tells these people apart.
 
     Args:
         made: (D, E) embedded pictures.
@@ -140,6 +143,11 @@ def same_person(made: Tensor, gallery: Tensor, own: Tensor, driver: Tensor) -> T
         own: (D,) which of them each picture was made of.
         driver: (D, E) embedded pictures of the drivers.
     """
+    people = torch.cat([gallery, driver])
+    mean, deviation = people.mean(0), people.std(0).clamp_min(1e-6)
+    made, gallery, driver = (
+        F.normalize((part - mean) / deviation, dim=1) for part in (made, gallery, driver)
+    )
     distances = torch.cdist(made, gallery)
     theirs = (made - driver).norm(dim=1)
     return (distances.argmin(1) == own) & (distances.gather(1, own[:, None])[:, 0] < theirs)

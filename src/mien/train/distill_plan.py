@@ -67,9 +67,8 @@ def plan(frames: Frames, photos: int | None, seed: int) -> Plan:
     counts = torch.bincount(take, minlength=len(frames.takes))
     rendered = torch.tensor([person.startswith(SYNTHETIC) for person in frames.people])
     filmed = counts >= PairSampler.MOVING
-    # Rows in reverse, so that a take's first frame is what stays.
-    first = torch.zeros(len(counts), dtype=torch.long)
-    first[take.flip(0)] = torch.arange(len(take)).flip(0)
+    first = torch.full_like(counts, len(take))
+    first.scatter_reduce_(0, take, torch.arange(len(take)), "amin")
     singles, takes = (first[mask & ~rendered & (counts > 0)] for mask in (~filmed, filmed))
     chosen = singles if photos is None else torch.cat([singles, takes])[:photos]
     moving = torch.nonzero((filmed & ~rendered)[take])[:, 0]

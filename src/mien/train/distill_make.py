@@ -1,0 +1,394 @@
+"""`mien distill make`: the teacher moves photos of people who never moved; what comes out right
+becomes training shards.
+
+Each picture keeps its photo's own camera. Expression is then all that the teacher must change, so
+that it invents least; picture and photo show the same place in the same view, so that they can be
+compared; and turning the head is what the student can do and lifting adds (see `distill`).
+
+Axis legend: D drivers of one photo, T pictures, V side in pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mien.data.shards import Frames, Sample, members
+from mien.errors import MienError
+from mien.files import atomic_output, write_bytes
+from mien.model.encoder import Encoder
+from mien.model.matching import fingerprint
+from mien.structures import Camera
+from mien.teacher.animator import FlowTeacher, load
+from mien.teacher.network import FlowConfig
+from mien.train import desk
+from mien.train import distill_filter as judge
+from mien.train.distill_filter import Examiner, load_reader
+from mien.train.distill_plan import Plan, plan
+from mien.train.reader import Reader, face_crop
+from mien.train.taught import SUFFIX
+
+
+@dataclass(frozen=True)
+class Make:
+    """Let a teacher animate photos of people never filmed; what comes out right becomes shards.
+
+    Shards that are there already are skipped, so an interrupted command goes on. Under torchrun
+    every process makes its share.
+
+    Args:
+        data: folder of train-*.tar of `mien prepare`: the photos, and the takes that drive them.
+        teacher: weights of `mien teach`, with reader.safetensors beside them.
+        out: folder for taught-*.tar; `mien train` looks for them where the other shards are.
+        weights: a student's weights, whose encoder tells people apart; None takes the shipped ones.
+        portraits: at most so many photos, and then frames of filmed people too; None: one of each
+            person who was never filmed.
+        drivers: expressions a photo.
+        steps, guidance: of the teacher's sampler.
+        batch: pictures at a time.
+        shard: photos a shard.
+        seed: of drivers and noise.
+        check: look at each picture with MediaPipe and dlib too, which are stricter and slow.
+        ray: share the work among so many tasks of a Ray cluster, or of this machine; 0: no Ray.
+        network: sizes of the teacher.
+        workers: processes that decode pictures while loading.
+    """
+
+    data: Path
+    teacher: Path
+    out: Path
+    weights: Path | None = None
+    portraits: int | None = None
+    drivers: int = 8
+    steps: int = 6
+    guidance: float = 1.5
+    batch: int = 32
+    shard: int = 32
+    seed: int = 0
+    check: bool = False
+    ray: int = 0
+    network: FlowConfig = field(default_factory=FlowConfig)
+    workers: int = 8
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """All that making a shard takes."""
+
+    command: Make
+    frames: Frames
+    plan: Plan
+    teacher: FlowTeacher
+    reader: Reader
+    encoder: Encoder
+    examiner: Examiner | None
+    device: torch.device
+    recipe: dict[str, str | float]
+
+
+@dataclass(frozen=True)
+class Made:
+    """The teacher's pictures of some photos, and how they were judged.
+
+    Args:
+        photo, driver: (T,) rows of the frames.
+        pixels: (T, 4, V, V) uint8.
+        follows, amount: (T,) see `distill_filter.agreement`.
+        reached, same, passed: (T,) whether the expression is reached, the person kept, and the
+            second look passed.
+    """
+
+    photo: Tensor
+    driver: Tensor
+    pixels: Tensor
+    follows: Tensor
+    amount: Tensor
+    reached: Tensor
+    same: Tensor
+    passed: Tensor
+
+    @property
+    def kept(self) -> Tensor:
+        """(T,) whether each may teach."""
+        return self.reached & self.same & self.passed
+
+    def figures(self) -> dict[str, float]:
+        """What became of the pictures; counts, and medians over all of them."""
+        return {
+            "made": len(self.photo),
+            "kept": int(self.kept.sum()),
+            "expression missed": int((~self.reached).sum()),
+            "person lost": int((~self.same).sum()),
+            "second look failed": int((~self.passed).sum()),
+            "correlation": round(float(self.follows.median()), 4),
+            "amount": round(float(self.amount.median()), 4),
+        }
+
+
+def make(
+    command: Make, encoder: Encoder, examiner: Examiner | None, rank: int, world: int
+) -> list[Path]:
+    """The share of one of `world` processes in `mien distill make`.
+
+    Args:
+        command: what to make.
+        encoder: of a student.
+        examiner: instruments for the second look, if any.
+        rank, world: which of how many shares.
+
+    Returns:
+        the shards of this share, those that were there already too.
+
+    Raises:
+        MienError: no shards, no teacher, no reader; or `out` cannot be written, or holds what
+            another teacher or other settings made.
+    """
+    if command.drivers < 2:
+        raise MienError("--drivers must be 2 or more: a photo's pictures are judged together.")
+    command.out.mkdir(parents=True, exist_ok=True)
+    shop = open_workshop(command, encoder, examiner)
+    photos = torch.arange(len(shop.plan.photos)).split(command.shard)
+    return [make_shard(shop, number, photos[number]) for number in range(rank, len(photos), world)]
+
+
+def shares() -> tuple[int, int]:
+    """Rank and number of the processes that torchrun started; (0, 1) without."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def open_workshop(command: Make, encoder: Encoder, examiner: Examiner | None) -> Workshop:
+    """Load what making takes.
+
+    Raises:
+        MienError: see `make`.
+    """
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    teacher = load(command.teacher, command.network, device)
+    reader = load_reader(command.teacher).to(device)
+    frames = desk.load(command.data, "train", workers=command.workers)
+    return Workshop(
+        command=command,
+        frames=frames,
+        plan=plan(frames, command.portraits, command.seed),
+        teacher=teacher,
+        reader=reader,
+        encoder=encoder.to(device),
+        examiner=examiner,
+        device=device,
+        recipe={
+            "teacher": fingerprint(teacher.network),
+            "guidance": command.guidance,
+            "steps": command.steps,
+            "drivers": command.drivers,
+            "seed": command.seed,
+            "shard": command.shard,
+            "portraits": command.portraits or 0,
+            "check": command.check,
+        },
+    )
+
+
+def make_shard(shop: Workshop, number: int, photos: Tensor) -> Path:
+    """One shard of the pictures of photos (P,), numbers within the plan, unless it is there.
+
+    Its figures lie beside it, as JSON.
+
+    Raises:
+        MienError: it is there, but was made in another way.
+    """
+    path = shop.command.out / f"taught-{number:04d}.tar"
+    notes = path.with_suffix(".json")
+    if path.exists():
+        if not notes.exists() or json.loads(notes.read_text())["recipe"] != shop.recipe:
+            raise MienError(
+                f"{path} was made by another teacher or with other settings; remove the taught "
+                f"shards in {path.parent}, or name another folder with --out."
+            )
+        return path
+    made = animate(shop, number, photos)
+    told = {"recipe": shop.recipe, "figures": made.figures()}
+    write_bytes(notes, json.dumps(told, indent=1).encode())
+    with atomic_output(path) as draft, tarfile.open(draft, "w") as tar:
+        for sample, more in samples(shop, made):
+            for name, content in members(sample, more=more):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def animate(shop: Workshop, number: int, photos: Tensor) -> Made:
+    """The teacher's pictures of photos (P,) of the plan, judged; `number` seeds the noise."""
+    command = shop.command
+    drivers = [shop.plan.drivers(index, command.drivers) for index in photos.tolist()]
+    rows = shop.plan.photos[photos]
+    own = torch.arange(len(rows)).repeat_interleave(torch.tensor([len(d) for d in drivers]))
+    photo, driver = rows[own], torch.cat(drivers)
+    noise = torch.Generator(shop.device).manual_seed(command.seed * 1_000_003 + number)
+    chunks = [part.split(command.batch) for part in (photo, driver)]
+    drawn = partial(draw, steps=command.steps, guidance=command.guidance, noise=noise)
+    pixels = torch.cat(
+        [drawn(shop.teacher, shop.frames, *pair) for pair in zip(*chunks, strict=True)]
+    )
+    parts = pixels.split([len(d) for d in drivers])
+    each = list(zip(rows, drivers, parts, strict=True))
+    follows, amount = torch.cat([expressions(shop, *one) for one in each]).T
+    return Made(
+        photo=photo,
+        driver=driver,
+        pixels=pixels,
+        follows=follows,
+        amount=amount,
+        reached=(follows >= judge.FOLLOWS) & (amount >= judge.ENOUGH),
+        same=people_kept(shop, rows, own, driver, pixels),
+        passed=torch.cat([second_look(shop, *one) for one in each]),
+    )
+
+
+def draw(
+    teacher: FlowTeacher,
+    frames: Frames,
+    photos: Tensor,
+    drivers: Tensor,
+    *,
+    steps: int,
+    guidance: float,
+    noise: torch.Generator,
+) -> Tensor:
+    """(T, 4, V, V) uint8 on the CPU: frames `photos` (T,) moving as frames `drivers` (T,) do.
+
+    Args:
+        teacher: on the device to work on.
+        frames: on the CPU.
+        steps, guidance: of the sampler.
+        noise: on the teacher's device.
+    """
+    motion, device = teacher.network.motion, noise.device
+    camera = frames.camera[photos].to(str(device))
+    with torch.no_grad():
+        own, latent = (motion(frames.landmarks[rows].to(device)) for rows in (photos, drivers))
+    pictures = teacher.pictures(
+        frames.pixels[photos].to(device).float() / 255.0,
+        camera,
+        own,
+        latent,
+        camera,
+        steps=steps,
+        guidance=guidance,
+        generator=noise,
+    )
+    return (pictures * 255.0 + 0.5).to(torch.uint8).cpu()
+
+
+def expressions(shop: Workshop, photo: Tensor, drivers: Tensor, pixels: Tensor) -> Tensor:
+    """(D, 2) how the pictures (D, 4, V, V) of one photo follow their drivers (D,): what
+    `distill_filter.agreement` says of what the reader reads.
+    """
+    frames, reader = shop.frames, shop.reader
+    camera = _same(frames.camera[photo[None]], len(drivers)).to(str(shop.device))
+    landmarks = frames.landmarks[drivers].to(shop.device)
+    means = shop.plan.means[frames.take[drivers]].to(shop.device)
+    said = judge.read_expression(reader, _colour(pixels, shop.device), camera, landmarks)
+    motion = shop.teacher.network.motion
+    asked = judge.asked_expression(reader, motion, landmarks, means, camera)
+    return torch.stack(judge.agreement(said, asked, reader.weights[: said.shape[1]]), 1).cpu()
+
+
+def people_kept(
+    shop: Workshop, gallery: Tensor, own: Tensor, driver: Tensor, pixels: Tensor
+) -> Tensor:
+    """(T,) whether pictures of photos `gallery[own]` show those people, by a student's encoder."""
+    frames, device = shop.frames, shop.device
+
+    def embedded(pictures: Tensor, rows: Tensor) -> Tensor:
+        """Of the faces, where the landmarks of frames `rows` have them."""
+        parts = []
+        for at in torch.arange(len(rows)).split(shop.command.batch):
+            camera = frames.camera[rows[at]].to(str(device))
+            landmarks = frames.landmarks[rows[at]].to(device)
+            faces = face_crop(_colour(pictures[at], device), camera, landmarks)
+            parts.append(judge.embed(shop.encoder, faces))
+        return torch.cat(parts)
+
+    made = embedded(pixels, gallery[own])
+    photos = embedded(frames.pixels[gallery], gallery)
+    drivers = embedded(frames.pixels[driver], driver)
+    return judge.same_person(made, photos, own.to(device), drivers).cpu()
+
+
+def second_look(shop: Workshop, photo: Tensor, drivers: Tensor, pixels: Tensor) -> Tensor:
+    """(D,) whether instruments of their own agree, if there are any."""
+    if shop.examiner is None:
+        return torch.ones(len(drivers), dtype=torch.bool)
+    own, made = (_channels_last(part) for part in (shop.frames.pixels[photo], pixels))
+    passed, _, _ = judge.examine(shop.examiner, own, made, shop.plan.change[drivers])
+    return torch.from_numpy(passed)
+
+
+def samples(
+    shop: Workshop, made: Made
+) -> Iterator[tuple[Sample, dict[str, np.ndarray | np.generic]]]:
+    """The pictures that were kept, and what their labels hold beyond those of a `Sample`.
+
+    Their landmarks are the driver's: what the teacher was told, the student will be told.
+    """
+    frames = shop.frames
+    for index in torch.nonzero(made.kept)[:, 0].tolist():
+        photo, driver = int(made.photo[index]), int(made.driver[index])
+        take = frames.takes[frames.take[photo]]
+        pixels = made.pixels[index].numpy()
+        sample = Sample(
+            key=f"{take}{SUFFIX}-{photo:06d}-{driver:06d}",
+            person=frames.people[frames.take[photo]],
+            take=take + SUFFIX,
+            image=pixels[:3].transpose(1, 2, 0),
+            alpha=pixels[3],
+            landmarks=frames.landmarks[driver].numpy(),
+            world_from_cam=frames.camera.world_from_cam[photo].numpy(),
+            intrinsics=frames.camera.intrinsics[photo].numpy(),
+            inside=frames.inside[photo].numpy(),
+        )
+        yield (
+            sample,
+            {
+                "teacher": np.str_(shop.recipe["teacher"]),
+                "guidance": np.float32(shop.command.guidance),
+                "steps": np.int64(shop.command.steps),
+                "driver_take": np.str_(frames.takes[frames.take[driver]]),
+                "correlation": np.float32(made.follows[index]),
+            },
+        )
+
+
+def summary(paths: list[Path]) -> dict[str, float]:
+    """The figures of shards together: counts in all, and the means of their medians."""
+    notes = [json.loads(path.with_suffix(".json").read_text())["figures"] for path in paths]
+    medians = ("correlation", "amount")
+    return {
+        name: sum(note[name] for note in notes) / (len(notes) if name in medians else 1)
+        for name in notes[0]
+    }
+
+
+def _same(camera: Camera, count: int) -> Camera:
+    return camera.map(lambda part: part.expand(count, *part.shape[1:]))
+
+
+def _colour(pixels: Tensor, device: torch.device) -> Tensor:
+    return pixels[:, :3].to(device).float() / 255.0
+
+
+def _channels_last(pixels: Tensor) -> np.ndarray:
+    return pixels[..., :3, :, :].movedim(-3, -1).contiguous().numpy()

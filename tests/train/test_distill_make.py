@@ -1,0 +1,155 @@
+"""`mien distill make`, from shards and a tiny teacher to taught shards."""
+
+import io
+import sys
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_shards import TEACHER, keep_all, write_photos_and_takes, write_teacher
+
+from mien.data.shards import load_frames, read_shards
+from mien.errors import MienError
+from mien.model.matching import fingerprint
+from mien.model.network import Network
+from mien.presets import tiny
+from mien.teacher.animator import load
+from mien.train import distill_filter
+from mien.train.distill_filter import READER
+from mien.train.distill_make import Make, make, summary
+from mien.train.distill_ray import make_with_ray
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """What a teacher that knows nothing makes, all of it kept."""
+    keep_all(monkeypatch)
+    write_photos_and_takes(tmp_path / "data")
+    teacher = write_teacher(tmp_path / "teacher")
+    out = tmp_path / "taught"
+    return Make(
+        tmp_path / "data", teacher, out, drivers=3, steps=1, shard=2, network=TEACHER, workers=1
+    )
+
+
+def made(command: Make, rank: int = 0, world: int = 1) -> list[Path]:
+    return make(command, Network(tiny()).encoder, None, rank, world)
+
+
+def test_photos_become_shards_of_moving_people(command: Make) -> None:
+    paths = made(command)
+    assert [p.name for p in paths] == ["taught-0000.tar", "taught-0001.tar"]
+    taught = list(read_shards(paths))
+    assert len(taught) == 9
+    source = list(read_shards([command.data / "train-0000.tar"]))
+    for sample in taught:
+        photo = next(s for s in source if s.take == sample.take.removesuffix("-taught"))
+        assert (sample.person, sample.take) == (photo.person, photo.take + "-taught")
+        np.testing.assert_array_equal(sample.world_from_cam, photo.world_from_cam)
+        drivers = [s for s in source if np.array_equal(s.landmarks, sample.landmarks)]
+        assert [s.take[:4] for s in drivers] == ["clip"]
+    assert summary(paths)["made"] == summary(paths)["kept"] == 9
+    assert len(load_frames(paths)) == 9
+
+
+def test_labels_say_where_a_picture_comes_from(command: Make) -> None:
+    with tarfile.open(made(command)[0]) as tar:
+        name = next(member for member in tar.getnames() if member.endswith(".npz"))
+        labels = np.load(io.BytesIO(tar.extractfile(name).read()))
+    network = load(command.teacher, TEACHER).network
+    assert str(labels["teacher"]) == fingerprint(network)
+    assert (float(labels["guidance"]), int(labels["steps"])) == (1.5, 1)
+    assert str(labels["driver_take"]) in ("clip0", "clip1")
+
+
+def test_shards_that_are_there_are_skipped(command: Make) -> None:
+    first, second = made(command)
+    before = [sample.image for sample in read_shards([second])]
+    second.unlink()
+    stamp = first.stat().st_mtime_ns
+    assert made(command) == [first, second]
+    assert first.stat().st_mtime_ns == stamp
+    after = [sample.image for sample in read_shards([second])]
+    assert len(after) == 3
+    np.testing.assert_array_equal(after, before)
+
+
+def test_processes_share_the_work(command: Make) -> None:
+    parts = [made(command, rank, 2) for rank in range(2)]
+    assert [[path.name for path in part] for part in parts] == [
+        ["taught-0000.tar"],
+        ["taught-0001.tar"],
+    ]
+    alone = made(replace(command, out=command.out.with_name("alone")))
+    for path in alone:
+        one, other = (list(read_shards([p])) for p in (path, command.out / path.name))
+        assert [s.key for s in one] == [s.key for s in other]
+        np.testing.assert_array_equal([s.image for s in one], [s.image for s in other])
+
+
+def test_what_misses_the_expression_or_the_person_is_left_out(
+    command: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distill_filter, "FOLLOWS", 1.1)
+    paths = made(command)
+    assert list(read_shards(paths)) == []
+    assert summary(paths)["expression missed"] == summary(paths)["made"] == 9
+    assert summary(paths)["kept"] == summary(paths)["person lost"] == 0
+
+
+def test_the_second_look_is_counted(command: Make) -> None:
+    def nobody(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        count = len(pictures)
+        return np.full((count, 478, 3), np.nan), np.full((count, 128), np.nan)
+
+    paths = make(command, Network(tiny()).encoder, nobody, 0, 1)
+    assert summary(paths)["second look failed"] == 9
+
+
+def test_more_portraits_than_photos_take_frames_of_the_filmed(command: Make) -> None:
+    paths = made(replace(command, portraits=5, drivers=2))
+    takes = {sample.take for sample in read_shards(paths)}
+    assert takes == {f"{name}-taught" for name in ("still0", "still1", "still2", "clip0", "clip1")}
+
+
+@pytest.mark.parametrize("change", [{"guidance": 2.0}, {"drivers": 2}])
+def test_shards_of_other_settings_are_not_mixed(command: Make, change: dict) -> None:
+    made(command)
+    with pytest.raises(MienError, match="other settings"):
+        made(replace(command, **change))
+
+
+def test_what_is_missing_is_said(command: Make, tmp_path: Path) -> None:
+    with pytest.raises(MienError, match="cannot be loaded"):
+        made(replace(command, teacher=tmp_path / "none.safetensors"))
+    with pytest.raises(MienError, match="mien prepare"):
+        made(replace(command, data=tmp_path / "teacher"))
+    with pytest.raises(MienError, match="not those of a teacher"):
+        made(replace(command, network=replace(TEACHER, latent=16)))
+    with pytest.raises(MienError, match="2 or more"):
+        made(replace(command, drivers=1))
+    (command.teacher.parent / READER).unlink()
+    with pytest.raises(MienError, match="bring it along"):
+        made(command)
+    assert not list(command.out.glob("*"))
+
+
+def test_nobody_who_moves_is_said(command: Make) -> None:
+    write_photos_and_takes(command.data, photos=12)
+    with pytest.raises(MienError, match="no takes of moving people"):
+        made(command)
+
+
+def test_two_ray_workers_make_the_same(command: Make) -> None:
+    pytest.importorskip("ray")
+    paths = make_with_ray(replace(command, ray=2), Network(tiny()).encoder, None)
+    assert [path.name for path in paths] == ["taught-0000.tar", "taught-0001.tar"]
+    assert summary(paths)["made"] == 9
+
+
+def test_without_ray_it_is_said(command: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MienError, match=r"mien\[ray\]"):
+        make_with_ray(replace(command, ray=2), Network(tiny()).encoder, None)
