@@ -42,6 +42,11 @@ def test_shards_are_read_as_training_reads_them(made: tuple[Path, list[Path]]) -
         labels = np.load(io.BytesIO(stream.read()))
         assert labels["arkit"].shape == (53,)
         assert labels["landmarks68"].shape == (68, 3)
+        assert labels["backdrop"].dtype == np.uint8
+        assert 0 <= labels["tongue"] <= 1
+        assert labels["true_intrinsics"][2].tolist() == [0, 0, 1]
+        true, told = (labels[k][:3, :3] for k in ("true_world_from_cam", "world_from_cam"))
+        np.testing.assert_allclose(true, told, atol=1e-6)
         assert labels["depth"].shape == labels["parts"].shape == (32, 32)
     with Image.open(made[0] / "sheet.png") as sheet:
         assert sheet.width > 32

@@ -10,14 +10,17 @@ def test_a_dialect_is_learnt_from_examples() -> None:
     faces = rng.random((400, len(ARKIT)))
     true = rng.normal(size=(400, 478, 3))
     said = np.stack([spoken.said(t, f) for t, f in zip(true, faces, strict=True)])
-    found = learn(true, said, faces, ridge=1e-3)
+    views = rng.normal(size=(400, 2))
+    seen = said + views[:, :1, None] * 0.3  # what comes of the view is not the face's
+    seen[:40, [66, 105, 334]] += 9 * rng.normal(size=(40, 3, 3))  # hair hides the brows
+    found = learn(true, seen, faces, views, ridge=1e-3)
     np.testing.assert_allclose(found.offset, spoken.offset, atol=1e-2)
     np.testing.assert_allclose(found.gain, spoken.gain, atol=1e-2)
 
 
 def test_coefficients_that_nobody_used_change_nothing() -> None:
     true = np.zeros((20, 478, 3))
-    found = learn(true, true + 0.5, np.zeros((20, len(ARKIT))))
+    found = learn(true, true + 0.5, np.zeros((20, len(ARKIT))), np.eye(20, 2))
     np.testing.assert_allclose(found.offset, 0.5, atol=1e-6)
     np.testing.assert_allclose(found.gain, 0, atol=1e-9)
 

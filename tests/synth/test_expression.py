@@ -65,3 +65,11 @@ def test_a_persons_faces_show_what_portraits_must_learn() -> None:
     assert (one["browOuterUp_L"] > 0.5).mean() > 0.08
     assert (np.abs(one["eyeLookOut_L"] - one["eyeLookIn_L"]) > 0.5).mean() > 0.15
     assert (np.abs(one["mouthSmile_L"] - one["mouthSmile_R"]) > 0.3).mean() > 0.03
+
+
+def test_brows_go_up_once_not_twice() -> None:
+    sampled = faces(400)
+    for tag in ("_L", "_R"):
+        up = sampled[:, [ARKIT.index(f"brow{end}Up{tag}") for end in ("Inner", "Outer")]].sum(1)
+        assert up.max() <= 1.2 + 1e-9
+        assert (up > 1.0).any()

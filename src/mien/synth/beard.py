@@ -91,10 +91,10 @@ def grow_beard(
     Args:
         color: (3,) linear; grey: share of hair without pigment.
     """
-    count = {"stubble": 3500, "moustache": 900}.get(style, 4000)
+    count = {"stubble": 7000, "moustache": 900}.get(style, 4000)
     where = growth(rest[faces].mean(1), style) * (rest[faces][..., 2].mean(1) > 0)
     corners, weights, root, axes = _roots(rng, rest, faces, where, count)
-    length = {"stubble": rng.uniform(0.08, 0.25), "full": rng.uniform(0.6, 3.0)}.get(
+    length = {"stubble": rng.uniform(0.05, 0.16), "full": rng.uniform(0.6, 3.0)}.get(
         style, rng.uniform(0.4, 1.4)
     )
     short = 0.35 + 0.65 * np.clip((-root[:, 1] - 3.0) / 3.5, 0, 1)
@@ -108,7 +108,7 @@ def grow_beard(
     shade = np.exp(rng.normal(0, 0.2, (count, 1)))
     pale = (rng.random((count, 1)) < grey) * 0.8
     tint = (color * (1 - pale) + 0.35 * pale) * shade
-    width = 0.022 if style == "stubble" else 0.045
+    width = 0.011 if style == "stubble" else 0.045
     looks = np.concatenate([tint, np.full((count, 1), width)], 1)
     light = np.broadcast_to(0.5 + 0.4 * along[..., 0], path.shape[:2])
     offsets = np.einsum("spc,skc->spk", path, axes)

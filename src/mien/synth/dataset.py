@@ -25,12 +25,22 @@ from PIL import Image
 from mien.data.shards import Sample, members, read_shards
 from mien.errors import MienError
 from mien.structures import Camera
+from mien.synth.backdrop import sample_backdrop
 from mien.synth.dialect import load_dialect
 from mien.synth.expression import sample_faces
 from mien.synth.rig import load_rig, tiny_rig
 from mien.synth.scene import Picture
 from mien.synth.seeds import HELD_OUT
-from mien.synth.studio import Studio, Truth, sample_camera, sample_scene, sample_torso
+from mien.synth.studio import (
+    Studio,
+    Truth,
+    from_afar,
+    sample_camera,
+    sample_distance,
+    sample_scene,
+    sample_tongue,
+    sample_torso,
+)
 
 INSIDE = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
 """Corners of what is known: all of the picture."""
@@ -155,7 +165,7 @@ class _disk:
 
 def _run(config: SynthConfig, jobs: list[tuple[int, int, int]]) -> Iterator[int]:
     if config.workers == 1 or len(jobs) < 2:
-        studio = _studio(config) if jobs else None
+        studio = open_studio(config) if jobs else None
         for number, start, people in jobs:
             assert studio is not None
             _write_shard(config, studio, number, start, people)
@@ -199,11 +209,12 @@ def _begin(config: SynthConfig, ticket: Any) -> None:
 def _work(config: SynthConfig, number: int, start: int, people: int) -> None:
     global _worker_studio  # one context per process, made when its first shard comes
     if _worker_studio is None:
-        _worker_studio = _studio(config, _worker_device)
+        _worker_studio = open_studio(config, _worker_device)
     _write_shard(config, _worker_studio, number, start, people)
 
 
-def _studio(config: SynthConfig, device: int = 0) -> Studio:
+def open_studio(config: SynthConfig, device: int = 0) -> Studio:
+    """The studio that a configuration asks for, on one GPU."""
     if str(config.facekit) == TINY:
         return Studio(tiny_rig(), config.size, config.supersample, device)
     rig = load_rig(config.facekit)
@@ -228,33 +239,46 @@ def _write_shard(config: SynthConfig, studio: Studio, number: int, start: int, p
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture of a person (its seed), with the camera and the truth about the face."""
+    """One picture of a person (its seed), with the truth about the face, and a backdrop.
+
+    Args:
+        camera: on the sphere, as cropping a photo would give it; lens: that took the picture.
+    """
 
     key: str
     seed: int
     picture: Picture
     camera: Camera
+    lens: Camera
     truth: Truth
+    backdrop: np.ndarray
 
 
 def photograph(studio: Studio, config: SynthConfig, seed: int) -> Iterator[Shot]:
-    """All pictures of one person. Light, hair and clothes stay; faces and cameras change."""
+    """All pictures of one person. Place, hair and clothes stay; faces and cameras change."""
     studio.enter(studio.maker.make(seed))
+    backdrop = sample_backdrop(np.random.default_rng([seed, 6]))
+    away = sample_distance(np.random.default_rng([seed, 7]))
     rng = np.random.default_rng([seed, 2])
     scene = sample_scene(rng)
     for face, coefficients in enumerate(sample_faces(rng, config.faces)):
-        truth = studio.pose(coefficients, scene, sample_torso(rng))
+        shown, out, side = sample_tongue(rng, coefficients)
+        truth = studio.pose(shown, scene, sample_torso(rng), out, side)
         for view in range(config.views):
             camera = sample_camera(rng)
-            picture = studio.shoot(camera, scene, int(rng.integers(1 << 31)), config.dense)
-            yield Shot(f"{seed:08d}-{face:02d}-{view:02d}", seed, picture, camera, truth)
+            lens = from_afar(camera, away)
+            picture = studio.shoot(lens, scene, int(rng.integers(1 << 31)), config.dense)
+            key = f"{seed:08d}-{face:02d}-{view:02d}"
+            yield Shot(key, seed, picture, camera, lens, truth, backdrop)
 
 
 def sample_members(shot: Shot, dense: bool) -> list[tuple[str, bytes]]:
     """Tar members of a shot: those of `mien.data.shards`, and more in the labels.
 
-    Always `arkit` (53,) f16, `landmarks68` (68, 3) f16 canonical and the person's `seed`. If
-    `dense`: `depth` (S, S) f16 along the camera's axis in canonical units (0 where nothing is),
+    Always `arkit` (53,) f16, `tongue` f16, `landmarks68` (68, 3) f16 canonical, `backdrop` u8 (see
+    `backdrop.over_backdrop`), `true_world_from_cam` and `true_intrinsics` of the lens that took the
+    picture (the camera itself for four people in five) and the person's `seed`. If
+    `dense`: `depth` (S, S) f16 along the lens's axis in canonical units (0 where nothing is),
     `parts` (S, S) u8 index into `scene.LABELS`, `normals` (S, S, 3) i8 of 127ths in the
     head's axes.
     """
@@ -273,6 +297,10 @@ def sample_members(shot: Shot, dense: bool) -> list[tuple[str, bytes]]:
     more = {
         "arkit": truth.arkit.astype(np.float16),
         "landmarks68": truth.landmarks68.astype(np.float16),
+        "tongue": np.float16(truth.tongue),
+        "backdrop": shot.backdrop,
+        "true_world_from_cam": shot.lens.world_from_cam.numpy(),
+        "true_intrinsics": shot.lens.intrinsics.numpy(),
         "seed": np.int64(shot.seed),
     }
     if dense:

@@ -177,6 +177,10 @@ def compatible(face: np.ndarray) -> np.ndarray:
                 other = ARKIT.index(rival + tag) if rival + tag in ARKIT else ARKIT.index(rival)
                 face[first] = min(face[first], max(1 - face[other], floor))
 
+    # A whole brow goes up hardly farther than one of its ends.
+    for tag in ("_L", "_R"):
+        ends = [ARKIT.index(f"brow{end}Up{tag}") for end in ("Inner", "Outer")]
+        face[ends] *= min(1.0, 1.2 / max(face[ends].sum(), 1e-6))
     limit("eyeBlink", "eyeWide")
     limit("eyeBlink", "eyeSquint", 0.2)
     limit("browDown", "browOuterUp", 0.1)

@@ -27,10 +27,11 @@ class Film:
 
     def __init__(self, ctx: moderngl.Context, size: int, factor: int) -> None:
         self.size, self.factor = size, factor
-        large, small = (size * factor,) * 2, (size, size)
+        large, small = (size * factor, size * factor), (size, size)
         color = ctx.texture(large, 4, samples=SAMPLES, dtype="f2")
         self._marks = ctx.texture(large, 4, samples=SAMPLES)
         self._depth = ctx.depth_texture(large, samples=SAMPLES)
+        self.covered = ctx.framebuffer([], self._depth)
         self.exposed = ctx.framebuffer([color, self._marks], self._depth)
         self._only_color = ctx.framebuffer([color])
         self._large = ctx.texture(large, 4, dtype="f2")

@@ -135,6 +135,9 @@ def grow(
     along = np.linspace(0, 1, POINTS)
     thickness = max(np.quantile(height, 0.85), 0.15)
     light = np.clip(0.28 + 0.55 * height / thickness + 0.2 * along, 0.2, 1.0)
+    # Over the edge of the hair lies no other hair.
+    edge = np.clip(1 - hairline(strands[:, 0], recession) / 1.2, 0, 1)
+    light = np.maximum(light, 0.3 + 0.45 * edge[:, None])
     return np.concatenate([strands, light[..., None]], -1)
 
 
@@ -178,7 +181,7 @@ def _lengths(cut: Cut, roots: np.ndarray) -> np.ndarray:
 def _across_face(strands: np.ndarray) -> np.ndarray:
     """(S,) whether a strand has gone astray over forehead or cheeks."""
     x, y, z = np.abs(strands[..., 0]), strands[..., 1], strands[..., 2]
-    return ((z > 3.6) & (y < 8.6 - 0.05 * x**2) & (y > -7.0) & (x < 7.6)).any(1)
+    return ((z > 3.6) & (y < 9.0 - 0.047 * x**2) & (y > -7.0) & (x < 7.6)).any(1)
 
 
 def _is_bang(roots: np.ndarray) -> np.ndarray:

@@ -82,13 +82,13 @@ def _toward(azimuth: float, height: float) -> np.ndarray:
 def sample_light(rng: np.random.Generator) -> Light:
     """A random place: studio, window, open sky, evening lamps; total brightness about constant."""
     directions = sphere(256)
-    ground = rng.uniform(0.05, 0.45)
+    ground = rng.uniform(0.1, 0.6)
     up = directions[:, 1]
     ambient = kelvin(rng.uniform(4500, 8500))
     world = np.where(up > 0, 0.4 + 0.6 * up, ground * (1 + 0.3 * up))[:, None] * ambient
     # A few large soft shapes: windows, walls, reflectors.
     for _ in range(rng.integers(1, 5)):
-        toward = _toward(rng.uniform(-150, 150), rng.uniform(-15, 65))
+        toward = _toward(rng.normal(0, 60), rng.uniform(-20, 55))
         size = rng.uniform(2.0, 12.0)
         lobe = np.exp(size * (directions @ toward - 1))[:, None]
         world = world + lobe * kelvin(rng.uniform(3500, 8000)) * rng.uniform(0.3, 2.5)
@@ -97,8 +97,8 @@ def sample_light(rng: np.random.Generator) -> Light:
     share = rng.beta(2.0, 2.0) * 0.85 + 0.1  # of the surroundings; the rest is lamps
     sh = sh * share / mean_front.mean()
 
-    azimuth = rng.normal(0, 38) if rng.random() < 0.8 else rng.uniform(-110, 110)
-    key = _toward(azimuth, rng.uniform(8, 58))
+    azimuth = rng.normal(0, 32) if rng.random() < 0.85 else rng.uniform(-110, 110)
+    key = _toward(azimuth, rng.uniform(0, 45))
     fill = _toward(-np.sign(azimuth + 1e-6) * rng.uniform(15, 75), rng.uniform(-10, 35))
     rim = _toward(rng.choice([-1, 1]) * rng.uniform(115, 165), rng.uniform(5, 50))
     warm = kelvin(np.clip(rng.normal(5600, 1000), 2900, 9000))
@@ -107,7 +107,7 @@ def sample_light(rng: np.random.Generator) -> Light:
         [
             warm * (1 - share) / facing,
             kelvin(rng.uniform(3200, 8500)) * (1 - share) * rng.uniform(0.0, 0.4),
-            kelvin(rng.uniform(3000, 9000)) * max(0.0, rng.normal(0.1, 0.45)),
+            kelvin(rng.uniform(3000, 9000)) * (rng.random() < 0.25) * rng.uniform(0.05, 0.7),
         ]
     )
     if rng.random() < 0.06:  # coloured light now and then: stages, screens, evenings

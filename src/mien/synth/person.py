@@ -27,8 +27,8 @@ _FEMALE_CUTS = {
     "short": 0.5, "messy": 0.6, "fringe": 0.5, "buzz": 0.15, "afro": 0.0,
 }  # fmt: skip
 _IRISES = np.array(
-    [[0.035, 0.018, 0.010], [0.09, 0.045, 0.018], [0.16, 0.10, 0.04], [0.12, 0.13, 0.06],
-     [0.13, 0.19, 0.24], [0.20, 0.24, 0.26]]
+    [[0.022, 0.014, 0.010], [0.050, 0.029, 0.016], [0.090, 0.062, 0.034], [0.085, 0.088, 0.055],
+     [0.085, 0.125, 0.155], [0.135, 0.165, 0.185]]
 )  # fmt: skip
 
 
@@ -115,11 +115,11 @@ class Maker:
         uniforms = self._look(rng, male, tone, color * (1 - grey) + 0.35 * grey)
         uniforms["collar"] = props.collar(outfit)
         uniforms |= _makeup(extra, tone) if not male and extra.random() < 0.5 else {}
-        tint = color * np.array([1.15, 1.0, 0.9])
         brow = self.rest[self.rig.landmarks68[17:22].numpy()]
-        thick = rng.uniform(0.4, 1.0) if male else rng.uniform(0.15, 0.8)
-        rooted = [beard.grow_brows(rng, self.rest, self.faces, brow, 0.7 * tint, thick)]
+        thick = rng.uniform(0.25, 0.75) if male else rng.uniform(0.12, 0.6)
+        rooted = [beard.grow_brows(rng, self.rest, self.faces, brow, 0.85 * color, thick)]
         if bearded:
+            tint = color * np.array([1.15, 1.0, 0.9])
             rooted.append(beard.grow_beard(style, rng, self.rest, self.faces, tint, grey))
         return Person(
             seed,
@@ -131,7 +131,7 @@ class Maker:
             rooted,
             uniforms,
             float(habit[ARKIT.index("eyeBlink_L")]),
-            float((0.2 / tone[1]) ** 0.25),
+            1.15 * float((0.2 / tone[1]) ** 0.3),
         )
 
     def _shape(self, rng: np.random.Generator, habit: Tensor) -> Tensor:
@@ -191,14 +191,14 @@ class Maker:
         return {
             "skin_tone": tuple(tone),
             "hair_tone": tuple(hair_tone),
-            "tooth_tone": tuple(np.array([0.72, 0.66, 0.55]) * rng.uniform(0.8, 1.1)),
+            "tooth_tone": tuple(np.array([0.58, 0.54, 0.48]) * rng.uniform(0.75, 1.1)),
             "iris_color": [tuple(iris), tuple(inner)],
             "eye_center": [tuple(c) for c in self.rig.eye_centers.numpy()],
             "pupil": rng.uniform(0.26, 0.5),
-            "oiliness": rng.uniform(0.4, 1.5),
+            "oiliness": rng.uniform(0.2, 1.0),
             "freckles": rng.uniform(0.3, 1.0) if fair > 0.5 and rng.random() < 0.12 else 0.0,
             "limbus": rng.uniform(0.5, 1.1),
-            "lash_density": rng.uniform(0.3, 0.55) if male else rng.uniform(0.5, 0.95),
+            "lash_density": rng.uniform(0.8, 1.4) if male else rng.uniform(1.2, 2.2),
             "redness": rng.beta(1.2, 3.0),
             "lipstick": 0.0,
             "eyeshadow": 0.0,
@@ -225,8 +225,14 @@ def _makeup(rng: np.random.Generator, tone: np.ndarray) -> dict[str, Any]:
 
 
 def _habit(rng: np.random.Generator) -> Tensor:
-    """(53,) what a face at rest does all the same: lids a little down, corners of the mouth."""
+    """(53,) what a face at rest does all the same: lids a little down, corners of the mouth.
+
+    FaceKit's brows rest .13 of the eyes' distance higher than those of photographed people.
+    """
+    low = float(np.clip(rng.normal(0.6, 0.13), 0.25, 0.95))
     parts = {
+        "browInnerUp": -low,
+        "browOuterUp": -low,
         "eyeBlink": rng.uniform(0.02, 0.2),
         "eyeSquint": rng.uniform(0.0, 0.25),
         "mouthFrown": max(0.0, rng.normal(0, 0.12)),

@@ -29,6 +29,7 @@ from mien.synth.scene import (
 
 _CLIP_DISTANCE0 = 0x3000  # moderngl has no name for it
 _SHADOW_SIZE = 512
+_PIECE = 1.2  # longest straight piece of hair, cm
 
 
 _USES = ("shadow", "cover", "color")
@@ -84,7 +85,7 @@ class Renderer:
             for kind in ("head", "strand", "solid")
             for use in _USES
         }
-        self._film = Film(self.ctx, size, supersample)
+        self.film = Film(self.ctx, size, supersample)
         self._shadow = self.ctx.depth_texture((_SHADOW_SIZE, _SHADOW_SIZE))
         self._shadow.compare_func = "<="
         self._shadow.repeat_x = self._shadow.repeat_y = False
@@ -97,12 +98,12 @@ class Renderer:
 
     def _program(self, kind: str, use: str) -> moderngl.Program:
         version, common = source("common.glsl").split("\n", 1)
-        vertex = [version, common, source("bend.glsl"), source(f"{kind}.vert")]
+        shared = [version, f"#define SAMPLES {SAMPLES}\n#define {use.upper()}", common]
+        vertex = [*shared, source("bend.glsl"), source(f"{kind}.vert")]
         fragment = [version, "void main() {}"]
         if use != "shadow":
-            defines = f"#define SAMPLES {SAMPLES}\n#define {use.upper()}"
-            parts = ("bump.glsl", "finish.glsl", f"{kind}.frag")
-            fragment = [version, defines, common, *map(source, parts)]
+            names = ("bump.glsl", "finish.glsl", "creases.glsl", f"{kind}.frag")
+            fragment = [*shared, *map(source, names)]
         return self.ctx.program(
             vertex_shader="\n".join(vertex), fragment_shader="\n".join(fragment)
         )
@@ -134,9 +135,11 @@ class Renderer:
         }
 
     def _strand_mesh(self, strands: Strands) -> _Mesh:
-        count, steps = strands.points.shape[:2]
+        count, known = strands.points.shape[:2]
+        fine = _steps_between(strands.points)
+        steps = (known - 1) * fine + 1
         points = self.ctx.texture(
-            (steps, count), 4, strands.points.astype("f4").tobytes(), dtype="f4"
+            (known, count), 4, strands.points.astype("f4").tobytes(), dtype="f4"
         )
         looks = self.ctx.texture((1, count), 4, strands.looks.astype("f4").tobytes(), dtype="f4")
         for texture in (points, looks):
@@ -145,6 +148,7 @@ class Renderer:
         numbers = self.ctx.buffer(np.arange(count * steps * 2, dtype="i4").tobytes())
         arrays = self._arrays("strand", [(numbers, "1i", "dummy_vertex")], index)
         settings = {
+            "fine": fine,
             "strands_across": strands.across,
             "gloss_amount": strands.gloss,
             "volume_center": strands.center,
@@ -208,6 +212,7 @@ class Renderer:
         for mesh in self._loose:
             mesh.release()
         self._loose = [self._strand_mesh(s) for s in pose.strands]
+        self._loose += [self._solid_mesh(s) for s in pose.solids]
         shadow = shadow_from_head(pose.light.directions[0])
         self._posed = self._uniforms(pose)
         self._cast(self._meshes(), shadow)
@@ -241,20 +246,19 @@ class Renderer:
         self.ctx.enable_direct(_CLIP_DISTANCE0)
         self._shadow.use(0)
         self._face_map.use(1)
-        target = self._film.exposed
-        target.use()
-        target.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
-        target.color_mask = (False,) * 4, (False,) * 4
+        exposed = self.film.exposed
+        exposed.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+        self.film.covered.use()
         self._draw(self._meshes(), "cover", uniforms)
-        target.color_mask = (True,) * 4, (True,) * 4
-        target.depth_mask = False
+        exposed.use()
+        exposed.depth_mask = False
         self.ctx.depth_func = "=="
         self._draw(self._meshes(), "color", uniforms)
         self.ctx.depth_func = "<"
-        target.depth_mask = True
+        exposed.depth_mask = True
         self.ctx.disable(moderngl.DEPTH_TEST)
         self.ctx.disable_direct(_CLIP_DISTANCE0)
-        return self._film.develop(view, dense)
+        return self.film.develop(view, dense)
 
     def visibility(self, pose: Pose, directions: np.ndarray) -> np.ndarray:
         """Whether light from far directions (D, 3) reaches each drawn vertex: (D, R) of 0 and 1.
@@ -308,6 +312,12 @@ class Renderer:
     def close(self) -> None:
         """Give the context back."""
         self.ctx.release()
+
+
+def _steps_between(points: np.ndarray) -> int:
+    """In how many straight pieces a strand (S, P, 4) bends from one point to the next."""
+    length = np.linalg.norm(np.diff(points[..., :3], axis=1), axis=2)
+    return int(np.clip(np.ceil(np.quantile(length, 0.9) / _PIECE), 1, 4)) if length.size else 1
 
 
 @functools.lru_cache(maxsize=16)

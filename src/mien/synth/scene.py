@@ -31,6 +31,7 @@ LABELS = (
     "clothes",
     "hat",
     "earrings",
+    "tongue",
 )
 """What the part mask's numbers mean; 1 to 8 are the rig's parts in their order."""
 
@@ -98,7 +99,7 @@ class Pose:
         exposure: (R, 3) share of the surroundings' light that arrives there, per colour.
         torso: (4,) axis and angle (radians) of the torso against the head.
         uniforms: numbers of the look, by the shaders' names.
-        strands: ribbons that move with the face.
+        strands: ribbons that move with the face; solids: what else does.
     """
 
     positions: np.ndarray
@@ -108,6 +109,7 @@ class Pose:
     torso: np.ndarray
     uniforms: Mapping[str, Any]
     strands: list[Strands] = field(default_factory=list)
+    solids: list[Solid] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

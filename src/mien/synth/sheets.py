@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from mien.structures import Camera
@@ -56,20 +57,35 @@ def views(studio: Studio, seed: int) -> list[np.ndarray]:
     """One face from nine sides."""
     scene = _enter(studio, seed)
     studio.pose(0.7 * blend(MOODS["grin"]), scene, _STILL)
-    angles = [(yaw, pitch) for pitch in (25, 0, -25) for yaw in (-65, 0, 65)]
+    angles = [(yaw, pitch) for pitch in (25, 0, -25) for yaw in (-75, 0, 75)]
     return [
         _photograph(studio, Camera.orbit(*np.radians(angle)), scene)  # type: ignore[arg-type]
         for angle in angles
     ]
 
 
-def closeups(studio: Studio, seeds: tuple[int, ...]) -> list[np.ndarray]:
-    """Faces that fill the picture."""
+_EYE, _MOUTH, _CROWN = (33, 133, 468), (61, 291, 13, 14), (10,)
+
+
+def closeups(studio: Studio) -> list[np.ndarray]:
+    """Two faces that fill the picture, hair, an eye, teeth and a tongue."""
+    smile, aside = 0.5 * blend(MOODS["grin"]), gaze(0.5, 0.1)
     pictures = []
-    for seed in seeds:
+    for seed, face, out, turn, where, factor in (
+        (300, smile, 0.0, 0.25, None, 1.0),
+        (303, smile, 0.0, 0.25, None, 1.0),
+        (302, smile, 0.0, 0.7, _CROWN, 1.8),
+        (301, aside, 0.0, 0.1, _EYE, 5.0),
+        (318, blend(MOODS["laugh"]), 0.0, 0.2, _MOUTH, 3.0),
+        (401, blend({"jawOpen": 0.4}), 0.9, 0.2, _MOUTH, 3.0),
+    ):
         scene = _enter(studio, seed)
-        studio.pose(0.5 * blend(MOODS["grin"]), scene, _STILL)
-        pictures.append(_photograph(studio, Camera.orbit(0.25, 0.0, fov=15.0), scene))
+        truth = studio.pose(face, scene, _STILL, out, 0.3)
+        camera = Camera.orbit(turn, 0.0, fov=15.0)
+        if where:
+            middle = torch.from_numpy(truth.landmarks[list(where)].mean(0, keepdims=True))
+            camera = camera.zoomed(camera.project(middle)[0], factor)
+        pictures.append(_photograph(studio, camera, scene))
     return pictures
 
 
@@ -109,7 +125,7 @@ def main(facekit: Path, out: Path) -> None:
     write(identities(studio), out / "identities.png", 8)
     studio.renderer.close()
     studio = Studio(rig, 512)
-    write(closeups(studio, (300, 303, 302, 301)), out / "closeups.png", 2)
+    write(closeups(studio), out / "closeups.png", 3)
     studio.renderer.close()
 
 

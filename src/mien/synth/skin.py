@@ -97,8 +97,8 @@ def sample_tone(rng: np.random.Generator) -> np.ndarray:
     """A skin tone, linear RGB: an even spread from the darkest to the palest."""
     depth = rng.uniform(0.0, 1.0)
     knots = np.array(
-        [[0.060, 0.032, 0.023], [0.16, 0.087, 0.060], [0.34, 0.200, 0.142], [0.54, 0.355, 0.275],
-         [0.66, 0.480, 0.405]]
+        [[0.060, 0.032, 0.025], [0.16, 0.087, 0.066], [0.34, 0.200, 0.157], [0.54, 0.355, 0.300],
+         [0.66, 0.480, 0.430]]
     )  # fmt: skip
     tone = np.exp([np.interp(depth * 4, range(5), np.log(column)) for column in knots.T])
     return tone * np.exp(rng.normal(0, [0.03, 0.04, 0.07]))
@@ -120,16 +120,34 @@ def sample_skin(
     if rng.random() < 0.5:
         detail, low, trust = detail[:, ::-1], low[:, ::-1], trust[:, ::-1]
     amount = rng.uniform(0.0, 0.7)
-    # What light left in maps of dark skin stands out most: its broad pattern and its hues, bluish
-    # where the sky shone, are taken back.
+    # What light left in maps of dark skin stands out most: its broad pattern is taken back.
     dark = np.clip((0.16 - tone[1]) / 0.12, 0, 1)
     detail = detail - 0.4 * dark * (low - np.median(low[trust > 0.5], 0)) * trust[..., None]
-    detail = detail + 0.6 * dark * (detail.mean(-1, keepdims=True) - detail)
-    detail = np.where(detail > 0, detail * (1 - 0.4 * dark), detail)
+    detail = np.where(detail > 0, detail * (1 - 0.7 * dark), detail)
     log = detail + amount * np.minimum(trust, other_trust)[..., None] * (other_low - low)
-    # Brows and nostrils keep the skin's hue: what is nearly black has no colour of its own.
+    # Highlights are the renderer's business; what the photographs left of them is pressed down.
+    shine = np.maximum(log.mean(-1, keepdims=True), 0)
+    log = _as_blood(log + 0.2 * np.tanh(shine / 0.2) - shine, dark)
+    # What is nearly black, brows and nostrils, has no colour: it is less red than skin.
     grey = log.mean(-1, keepdims=True)
     log = log + (grey - log) * np.clip((-grey - 0.5) / 0.5, 0, 1)
+    log = log + (1 - dark) * np.clip((-grey - 0.15) / 0.6, 0, 1) * [-0.12, 0.02, 0.10]
     albedo = np.clip((tone + OFFSET) * np.exp(log) - OFFSET, 0.002, 0.95)
     code = np.concatenate([to_srgb(albedo), trust[..., None]], -1)
     return (code * 255 + 0.5).astype(np.uint8)
+
+
+def _as_blood(log: np.ndarray, dark: float) -> np.ndarray:
+    """Maps (s, s, 3) of log ratios with the hues that skin has.
+
+    Blood makes skin redder or less red; taking the light out has taken a part of that with it.
+    Yellow and blue are mostly the sky's and the lamps': half of them goes, on dark skin more.
+    """
+    grey = log.mean(-1, keepdims=True)
+    blue = log[..., 2:] - grey
+    red = log[..., :1] - log[..., 1:2]
+    red = np.where(red > 0, 1.35, 0.7) * np.clip(red, -0.25, 0.4) * (1 - 0.8 * dark)
+    blue = blue * (0.5 - 0.3 * dark)
+    # Blood takes blue as well as green, though less of it.
+    blue = np.clip(blue, -0.15, 0.15) - 0.15 * red
+    return grey + np.concatenate([(red - blue) / 2, (-red - blue) / 2, blue], -1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +18,11 @@ from mien.synth.person import Maker, Person
 from mien.synth.render_gl import Renderer
 from mien.synth.rig import ARKIT, Rig, gaze_rotation
 from mien.synth.scene import Picture, Pose, Skin, View
+from mien.synth.tongue import tongue
 
 _DIRECTIONS = 32  # from which light is followed to the skin
+_AWAY = 0.6, 2.0  # nearest and farthest camera, in `RADIUS`
+_FACE = torch.tensor([[0.0, 0.0, 0.2]])  # about where a face is, canonical
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,13 @@ class Truth:
             studio's dialect.
         landmarks68: (68, 3) canonical, Multi-PIE.
         arkit: (53,) coefficients.
+        tongue: how far it is out, 0 to 1.
     """
 
     landmarks: np.ndarray
     landmarks68: np.ndarray
     arkit: np.ndarray
+    tongue: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,14 +70,46 @@ def sample_scene(rng: np.random.Generator) -> Scene:
 def sample_camera(rng: np.random.Generator, fov: float = FOV_WIDE) -> Camera:
     """A level camera on the sphere.
 
-    Half of them within 25° of yaw, nearly all within 60° and 25° of pitch, a few up to 75° and 30°.
+    Half of them within 25° of yaw, the rest evenly up to 75°; pitch mostly within 25°, some 30°.
     """
-    chance = rng.random()
-    far = rng.choice([-1, 1]) * rng.uniform(25, 60 if chance < 0.94 else 75)
-    yaw = rng.uniform(-25, 25) if chance < 0.5 else far
+    far = rng.choice([-1, 1]) * rng.uniform(25, 75)
+    yaw = rng.uniform(-25, 25) if rng.random() < 0.5 else far
     pitch = rng.normal(0, 8) if rng.random() < 0.5 else rng.uniform(-25, 25)
     yaw, pitch = np.radians(yaw), np.radians(np.clip(pitch, -30, 30))
     return Camera.orbit(float(yaw), float(pitch), fov=fov, radius=RADIUS)
+
+
+def sample_distance(rng: np.random.Generator) -> float:
+    """How far the camera stands, in `RADIUS`: 1 for four people in five."""
+    away = np.exp(rng.uniform(*np.log(_AWAY)))
+    return float(away) if rng.random() < 0.2 else 1.0
+
+
+def from_afar(camera: Camera, away: float) -> Camera:
+    """A camera `away` times as far from the head, with a lens that shows the face as large.
+
+    Arm's length makes noses large, a long lens flattens. Portraits are cropped as if all were
+    photographed from `RADIUS`, so `camera` is what a photo taken by this one would be given.
+    """
+    world = camera.world_from_cam.clone()
+    world[:3, 3] *= away
+    moved = Camera(world, camera.intrinsics)
+    deep = [(_FACE @ c.cam_from_world[2, :3] + c.cam_from_world[2, 3]) for c in (moved, camera)]
+    return moved.zoomed(torch.tensor([0.5, 0.5]), float(deep[0] / deep[1]))
+
+
+def sample_tongue(rng: np.random.Generator, face: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """A face (53,), how far its tongue is out and to which side; one in twenty shows it."""
+    out, side = rng.uniform(0.3, 1.0), rng.uniform(-1, 1)
+    if rng.random() > 0.05:
+        return face, 0.0, 0.0
+    face = face.copy()
+    for name in ("mouthPress_L", "mouthPress_R", "mouthClose", "mouthPucker", "mouthFunnel",
+                 "mouthRollLower", "mouthShrugLower", "cheekPuff_L", "cheekPuff_R"):  # fmt: skip
+        face[ARKIT.index(name)] = 0.0
+    jaw = ARKIT.index("jawOpen")
+    face[jaw] = max(face[jaw], rng.uniform(0.25, 0.5))
+    return face, float(out), float(side)
 
 
 def sample_torso(rng: np.random.Generator) -> np.ndarray:
@@ -109,6 +147,7 @@ class Studio:
         self.directions = sphere(_DIRECTIONS).astype(np.float32)
         self.basis = harmonics(self.directions)
         self.visible = self._head_visibility()
+        self.lip = int(rig.landmarks68[66])  # the lower one's inner edge
         self.blinks = [ARKIT.index("eyeBlink_L"), ARKIT.index("eyeBlink_R")]
         self.person: Person | None = None
 
@@ -126,11 +165,19 @@ class Studio:
         self.person = person
         self.renderer.load(person.face_map, person.cover, person.strands, person.solids)
 
-    def pose(self, coefficients: np.ndarray, scene: Scene, torso: np.ndarray) -> Truth:
+    def pose(
+        self,
+        coefficients: np.ndarray,
+        scene: Scene,
+        torso: np.ndarray,
+        out: float = 0.0,
+        side: float = 0.0,
+    ) -> Truth:
         """The person makes a face (53,) in this light, until the next pose.
 
         Args:
             torso: (4,) axis and angle by which the torso is turned against the head.
+            out: how far the tongue is out of the open mouth, 0 to 1; side: whereto, -1 to 1.
         """
         person = self.person
         if person is None:
@@ -146,18 +193,21 @@ class Studio:
             "eye_from_head": turns.astype("f4").tobytes(),
             "mouth_open": float(min(1.0, coefficients[ARKIT.index("jawOpen")] * 2.0)),
             "seed": person.seed & 0xFFFFFFFF,
+            **_creases(person.seed, coefficients),
         }
+        solids = [tongue(vertices[self.lip], out, side)] if out > 0 else []
         strands = [rooted.posed(vertices) for rooted in person.rooted]
         exposure = self._exposure(normals, scene.light)
+        place = vertices[self.draw]
         self.renderer.pose(
-            Pose(vertices[self.draw], normals, exposure, scene.light, torso, uniforms, strands)
+            Pose(place, normals, exposure, scene.light, torso, uniforms, strands, solids)
         )
         points = (vertices[self.corners] * self.weights[..., None]).sum(1)
         marks = vertices[self.rig.landmarks68.numpy()]
         landmarks = to_canonical(points)
         if self.dialect:
             landmarks = self.dialect.said(landmarks, coefficients)
-        return Truth(landmarks, to_canonical(marks), coefficients)
+        return Truth(landmarks, to_canonical(marks), coefficients, out)
 
     def shoot(self, camera: Camera, scene: Scene, seed: int, dense: bool = True) -> Picture:
         """Photograph the pose taken last; depth, parts and normals only if `dense`.
@@ -185,6 +235,24 @@ class Studio:
         radiance = np.clip(self.basis @ light.sh, 0, None).astype(np.float32)
         arriving = (self.visible * facing).T @ radiance
         return np.clip(arriving / np.maximum(facing.T @ radiance, 1e-4), 0.03, 1.0)
+
+
+def _creases(seed: int, face: np.ndarray) -> dict[str, Any]:
+    """How deep the skin of this person furrows in this face (53,), by the shader's names."""
+    depth = np.random.default_rng([seed, 5]).uniform(0.4, 1.2)
+
+    def pull(**share: float) -> tuple[float, float]:
+        left, right = (
+            sum(w * face[ARKIT.index(name + tag)] for name, w in share.items())
+            for tag in ("_L", "_R")
+        )
+        return depth * float(min(left, 1.0)), depth * float(min(right, 1.0))
+
+    return {
+        "brows_up": pull(browInnerUp=0.6, browOuterUp=0.6),
+        "squint": pull(cheekSquint=0.6, eyeSquint=0.4, mouthSmile=0.3, eyeBlink=0.15),
+        "frown": float(np.mean(pull(browDown=0.9, noseSneer=0.3))),
+    }
 
 
 def _lids(rig: Rig) -> np.ndarray:

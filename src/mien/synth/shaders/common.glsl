@@ -16,9 +16,13 @@ uint mix_bits(uint x) {
     return x;
 }
 
+const uvec3 STRIDE = uvec3(0x9e3779b1u, 0x85ebca6bu, 0xc2b2ae35u);
+
+float share(uint bits) { return float(mix_bits(bits) >> 8) / 16777216.0; }
+
 float hash(ivec3 p, uint seed) {
-    uint h = mix_bits(uint(p.x) * 0x9e3779b1u ^ mix_bits(uint(p.y) + seed * 0x85ebca6bu));
-    return float(mix_bits(h ^ uint(p.z) * 0xc2b2ae35u) >> 8) / 16777216.0;
+    uvec3 h = uvec3(p) * STRIDE;
+    return share(h.x ^ h.y ^ h.z ^ seed * 0x27d4eb2fu);
 }
 
 // Value noise in [0, 1] with cells of unit size.
@@ -26,10 +30,11 @@ float noise(vec3 p, uint seed) {
     ivec3 i = ivec3(floor(p));
     vec3 f = p - vec3(i);
     f = f * f * (3.0 - 2.0 * f);
-    vec4 near = vec4(hash(i, seed), hash(i + ivec3(1, 0, 0), seed),
-                     hash(i + ivec3(0, 1, 0), seed), hash(i + ivec3(1, 1, 0), seed));
-    vec4 far = vec4(hash(i + ivec3(0, 0, 1), seed), hash(i + ivec3(1, 0, 1), seed),
-                    hash(i + ivec3(0, 1, 1), seed), hash(i + ivec3(1, 1, 1), seed));
+    uvec3 low = uvec3(i) * STRIDE, high = low + STRIDE;
+    low.z ^= seed * 0x27d4eb2fu; high.z ^= seed * 0x27d4eb2fu;
+    uvec4 xy = uvec4(low.x ^ low.y, high.x ^ low.y, low.x ^ high.y, high.x ^ high.y);
+    vec4 near = vec4(share(xy.x ^ low.z), share(xy.y ^ low.z), share(xy.z ^ low.z), share(xy.w ^ low.z));
+    vec4 far = vec4(share(xy.x ^ high.z), share(xy.y ^ high.z), share(xy.z ^ high.z), share(xy.w ^ high.z));
     vec4 a = mix(near, far, f.z);
     vec2 b = mix(a.xz, a.yw, f.x);
     return mix(b.x, b.y, f.y);

@@ -72,8 +72,11 @@ vec3 skin(vec3 n, vec3 v) {
     float shade = max(dot(albedo, vec3(0.33)) / max(dot(skin_tone, vec3(0.33)), 0.01), 0.0);
     albedo = mix(albedo, lip_tone * (0.4 + 0.7 * shade), on_lip * lipstick);
     albedo = mix(albedo, lid_tone * shade, smoothstep(0.05, 0.5, v_lid) * eyeshadow);
+    float furrowed = creases(v_rest, seed);
+    albedo *= 1.0 - furrowed * vec3(0.32, 0.36, 0.37);
     float height = fine * (0.009 * noise(v_rest * 22.0, seed) + 0.011 * noise(v_rest * 9.0, seed));
     height += 0.07 * relief;  // what is dark in a photograph of skin is mostly a furrow
+    height -= 0.13 * furrowed;
     height += 0.006 * on_lip * fine * noise(v_rest * vec3(14.0, 3.0, 3.0), seed);
     vec3 rough_normal = bump(n, v_position, height);
     float visibility = lamp_visibility(v_position, n);
@@ -118,21 +121,25 @@ vec3 eyeball(vec3 n, vec3 v, int side) {
 
     float veins = smoothstep(0.50, 0.90, r)
         * pow(1.0 - abs(2.0 * noise(q * vec3(3.0, 6.0, 3.0) + noise(q * 9.0, seed), seed + 21u) - 1.0), 9.0);
-    vec3 white = mix(vec3(0.62, 0.585, 0.55), vec3(0.66, 0.42, 0.36), smoothstep(0.9, 1.7, r) * 0.5);
-    white = mix(white, vec3(0.62, 0.22, 0.18), veins * redness);
+    vec3 white = mix(vec3(0.46, 0.435, 0.41), vec3(0.49, 0.31, 0.27), smoothstep(0.9, 1.7, r) * 0.5);
+    white = mix(white, vec3(0.46, 0.16, 0.13), veins * redness);
     // Iris light: the cornea focuses the lamp on the far side.
     vec3 albedo = mix(white, iris_pattern(hit, side), on_iris);
 
     float visibility = lamp_visibility(v_position, n);
     vec3 exposure = v_exposure;
     vec3 flat_normal = mix(n, normalize(v_normal), 0.5);
-    vec3 result = lit(albedo, flat_normal, exposure, vec3(0.25, 0.15, 0.12), visibility);
+    // Lids and lashes shade the ball where it meets them.
+    vec3 place = q * eye_from_head[side];  // in the head's axes
+    float open = (0.3 + 0.7 * smoothstep(-0.55, 0.0, -place.y)) * (0.7 + 0.3 * smoothstep(-0.7, -0.3, place.y))
+        * (0.55 + 0.45 * smoothstep(-1.2, -0.6, -abs(place.x)));
+    vec3 result = lit(albedo, flat_normal, exposure, vec3(0.25, 0.15, 0.12), visibility) * open;
     // A wet surface mirrors windows and lamps as small bright shapes.
     vec3 wet_normal = normalize(n + 0.01 * (noise(q * 14.0, seed) - 0.5));
     vec3 mirror = vec3(0.0);
     for (int i = 0; i < 3; i++) {
         float seen = i == 0 ? mix(visibility, 1.0, 0.3) : 1.0;
-        mirror += lamp_color[i] * seen * min(specular(wet_normal, v, lamp_direction[i], 0.16, 0.03) * PI, 4.0);
+        mirror += lamp_color[i] * seen * min(specular(wet_normal, v, lamp_direction[i], 0.25, 0.04) * PI, 3.0);
     }
     float fresnel = 0.025 + 0.6 * pow(1.0 - max(dot(wet_normal, v), 0.0), 5.0);
     mirror += surroundings(reflect(-v, wet_normal), 0.95, 0.8) * fresnel * exposure;
@@ -163,17 +170,19 @@ vec3 mouth_part(vec3 n, vec3 v) {
     return result + gloss(n, v, exposure, visibility * light, roughness, 0.035) * wet;
 }
 
-// Lashes are drawn on cards, six rows a pair of lids; from afar they are a faint shade.
+// Lashes are drawn on cards, six rows a pair of lids; from afar they are a faint shade. Below the
+// eye they are few, fine and short.
 float lash_cover() {
     float across = fract(v_uv.y * 6.0), row = floor(v_uv.y * 6.0);
     bool upper = v_rest.y > 0.5 * (eye_center[0].y + eye_center[1].y) - 0.15;
     float lash = v_uv.x * 70.0 + 0.9 * sin(across * 2.0 + row * 2.0) + 0.37 * row;
-    float reach = (upper ? 0.55 : 0.16) + (upper ? 0.35 : 0.14) * hash(ivec3(int(lash), int(row), 3), seed);
-    float width = (upper ? 0.42 : 0.22) * clamp(1.0 - across / reach, 0.0, 1.0);
-    float cell = abs(fract(lash) - 0.5) * 2.0;
-    float blur = clamp(fwidth(lash) * 1.5, 0.15, 2.0);
+    float chance = hash(ivec3(int(lash), int(row), 3), seed);
+    float reach = upper ? 0.50 + 0.38 * chance : 0.30 * max(chance - 0.45, 0.0);
+    float width = (upper ? 0.22 : 0.14) * clamp(1.0 - across / max(reach, 1e-3), 0.0, 1.0);
+    float cell = abs(fract(lash) - 0.35 - 0.3 * fract(chance * 7.0)) * 2.0;
+    float blur = clamp(fwidth(lash) * 1.5, 0.1, 2.0);
     float sharp = smoothstep(-blur, blur, width - cell);
-    return lash_density * (upper ? 1.0 : 0.5) * mix(sharp, width, clamp(blur - 0.5, 0.0, 1.0));
+    return min(lash_density, 1.2) * mix(sharp * step(1e-4, width), width, clamp(blur - 0.5, 0.0, 1.0));
 }
 
 void main() {

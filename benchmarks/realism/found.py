@@ -1,6 +1,6 @@
 """Does MediaPipe find made faces, and does it see what their labels say?
 
-    PYTHONPATH=src python benchmarks/synth/found.py RENDERS.npz ... [--sheet FAILED.png]
+    PYTHONPATH=src python benchmarks/realism/found.py RENDERS.npz ... [--sheet FAILED.png]
 
 RENDERS are files of `faces.py`. Errors are in the distance between the outer corners of the eyes.
 """

@@ -1,7 +1,7 @@
 """Level face crops of made heads and of photos, with what MediaPipe sees of them, in one file.
 
-    PYTHONPATH=src python benchmarks/synth/faces.py OUT.npz SHARD.tar [SHARD.tar ...]
-    PYTHONPATH=src python benchmarks/synth/faces.py OUT.npz DATA_FOLDER [SET ...]
+    PYTHONPATH=src python benchmarks/realism/faces.py OUT.npz SHARD.tar [SHARD.tar ...]
+    PYTHONPATH=src python benchmarks/realism/faces.py OUT.npz DATA_FOLDER [SET ...]
 
 The other measures read these files. Shards are those of `mien synth`; DATA_FOLDER is laid out as
 `mien.data.splits` says, and a SET is one of its portrait sets ("portraits/wild_colour").
@@ -129,7 +129,7 @@ def of_photo(path: Path, person: str, source: str) -> tuple | None:
 def rows(paths: list[str]) -> Iterator[tuple]:
     """Rows from shards, or from a data folder and the names of its sets."""
     if all(path.endswith(".tar") for path in paths):
-        yield from map(of_render, read_shards(map(Path, paths), threads=1))
+        yield from map(of_render, read_shards(map(Path, paths)))
         return
     sets = paths[1:] or SETS
     for item in survey(paths[0]):
@@ -139,18 +139,23 @@ def rows(paths: list[str]) -> Iterator[tuple]:
                 yield row
 
 
+def save(path: Path, found: Iterable[tuple]) -> None:
+    """Write rows as a file that `Faces.load` reads."""
+    kinds = (np.uint8, np.float32, np.float32, np.float32, np.str_, np.str_)
+    columns = zip(*found, strict=True)
+    arrays = [np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    names = [field.name for field in fields(Faces)]
+    np.savez(path, **dict(zip(names, arrays, strict=True)))
+    print(f"{path}: {len(arrays[0])} pictures")
+
+
 def main() -> None:
     if len(sys.argv) < 3:
         raise SystemExit(__doc__)
     try:
-        columns = zip(*rows(sys.argv[2:]), strict=True)
+        save(Path(sys.argv[1]), rows(sys.argv[2:]))
     except MienError as error:
         raise SystemExit(str(error)) from error
-    kinds = (np.uint8, np.float32, np.float32, np.float32, np.str_, np.str_)
-    arrays = [np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
-    names = [field.name for field in fields(Faces)]
-    np.savez(sys.argv[1], **dict(zip(names, arrays, strict=True)))
-    print(f"{sys.argv[1]}: {len(arrays[0])} pictures")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Can a small network tell made faces from photographs? What gives them away?
 
-    PYTHONPATH=src python benchmarks/synth/judge.py --photos PHOTOS.npz --renders RENDERS.npz ...
+    PYTHONPATH=src python benchmarks/realism/judge.py --photos PHOTOS.npz --renders RENDERS.npz ...
 
-Files are those of `faces.py`. Near-frontal faces are cut along their outline, so that neither
-background nor hair around them counts, and each is given mean 0 and deviation 1 in every channel.
+Renders are those of `portraits.py`, photos those of `faces.py`. Near-frontal faces are cut along
+their outline, so that neither background nor hair around them counts, and each is given mean 0 and
+deviation 1 in every channel.
 Half of what the networks see in training is made. They are trained on three quarters of the people
 and asked about the others, four times over. The balanced error is the mean of the share of made
 faces taken for photographs and that of photographs taken for made: 50 % if nobody can tell.
@@ -42,7 +43,7 @@ def cut(crop: np.ndarray, seen: np.ndarray) -> np.ndarray:
     large = cv2.warpAffine(crop, matrix * 2, (2 * SIDE, 2 * SIDE), flags=cv2.INTER_CUBIC)
     mask = np.zeros((2 * SIDE, 2 * SIDE), np.uint8)
     outline = (oval @ matrix[:, :2].T + matrix[:, 2]) * 2
-    cv2.fillConvexPoly(mask, cv2.convexHull(outline.astype(np.int32)), 255)
+    cv2.fillConvexPoly(mask, cv2.convexHull(outline.astype(np.int32)), (255,))
     mask = cv2.erode(mask, np.ones((7, 7)))
     return cv2.resize(np.dstack([large[..., :3], mask]), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
 
@@ -160,11 +161,16 @@ def balanced(missed: np.ndarray, blamed: np.ndarray, photos: Faces) -> tuple[flo
     return float(error), float(spread), f"made taken for photos {missed.mean():.1%}; made: {said}"
 
 
-def frontal(faces: Faces, count: int | None) -> Faces:
-    """Cut faces of those that look ahead, at most `count` people, one picture of each."""
-    rows = np.flatnonzero(faces.found & (np.abs(faces.angles) < (YAW, PITCH)).all(1))
+def frontal(faces: Faces) -> Faces:
+    """Those that look ahead."""
+    return faces[faces.found & (np.abs(faces.angles) < (YAW, PITCH)).all(1)]
+
+
+def cut_out(faces: Faces, count: int | None = None) -> Faces:
+    """The faces cut along their outline; at most `count` people, one picture of each."""
+    rows = np.arange(len(faces))
     if count:
-        rows = rows[np.unique(faces.person[rows], return_index=True)[1]][:count]
+        rows = np.unique(faces.person, return_index=True)[1][:count]
     kept = faces[rows]
     cuts = [cut(c, s) for c, s in zip(kept.crops, kept.seen, strict=True)]
     return Faces(np.array(cuts), *(getattr(kept, f) for f in list(vars(kept))[1:]))
@@ -179,8 +185,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    made = frontal(Faces.load(arguments.renders), arguments.count)
-    photos = frontal(Faces.load(arguments.photos), None)
+    made = cut_out(frontal(Faces.load(arguments.renders)), arguments.count)
+    photos = cut_out(frontal(Faces.load(arguments.photos)))
     print(f"{len(made)} made faces, {len(photos)} photographs")
     for name in arguments.views:
         rounds = [ask(made, photos, VIEWS[name], seed) for seed in range(arguments.seeds)]

@@ -1,9 +1,10 @@
 """How well does a network that only saw made heads understand photographs?
 
-    PYTHONPATH=src python benchmarks/synth/transfer.py WEIGHTS.safetensors FACES.npz ...
+    PYTHONPATH=src python benchmarks/realism/transfer.py WEIGHTS.safetensors FACES.npz ...
 
-WEIGHTS are those of `landmarker.py`, the others files of `faces.py`. The judge is MediaPipe's landmarks. Errors are in the distance between the outer corners of the eyes. Beside them
-stands what the mean face would score, laid on every face by shift and size: the floor.
+WEIGHTS are those of `landmarker.py`, the others files of `faces.py`. What counts as right is what
+MediaPipe sees. Errors are in the distance between the outer corners of the eyes. Beside them stands
+what the mean face would score, laid on every face by shift and size: the floor.
 """
 
 import sys

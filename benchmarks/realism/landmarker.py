@@ -1,7 +1,7 @@
 """A small landmark network that only ever saw made heads.
 
-    PYTHONPATH=src python benchmarks/synth/landmarker.py OUT.safetensors SHARD.tar [SHARD.tar ...]
-        [--steps 3000] [--batch 32] [--device cpu]
+    PYTHONPATH=src python benchmarks/realism/landmarker.py OUT.safetensors SHARD.tar [SHARD.tar ...]
+        [--steps 3000] [--batch 32] [--device cuda --workers 16]
 
 It learns MediaPipe's 478 landmarks, irises included, from shards of `mien synth`. How it fares on
 photographs is for `transfer.py` to say. Needs PyTorch and the shards, nothing else.
@@ -37,10 +37,10 @@ class Block(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(inputs, wide, 1, bias=False),
             nn.BatchNorm2d(wide),
-            nn.SiLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(wide, wide, 3, stride, 1, groups=wide, bias=False),
             nn.BatchNorm2d(wide),
-            nn.SiLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(wide, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
@@ -51,27 +51,35 @@ class Block(nn.Module):
 
 
 class Landmarker(nn.Module):
-    """RGB in [0, 1], (B, 3, C, C), to landmarks (B, 478, 2), -1 and 1 at the crop's borders."""
+    """RGB in [0, 1], (B, 3, C, C), to landmarks (B, 478, 2), -1 and 1 at the crop's borders.
+
+    Every landmark has a map of where it may be; its place is the mean over that (integral
+    regression, Sun et al. 2018). Regressing places directly learnt poses and no expressions in the
+    same time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (24, 32, 32, 48, 48, 48, 80, 80, 80, 80)
-        strides = (2, 1, 2, 1, 1, 2, 1, 1, 1)
         self.stem = nn.Sequential(
-            nn.Conv2d(3, widths[0], 3, 2, 1, bias=False), nn.BatchNorm2d(widths[0]), nn.SiLU()
+            nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)
         )
-        self.blocks = nn.Sequential(
-            *(Block(*shape) for shape in zip(widths, widths[1:], strides, strict=False))
-        )
-        cells = (SIDE // 16) ** 2
-        self.head = nn.Sequential(
-            nn.Conv2d(widths[-1], 24, 1), nn.Flatten(), nn.Linear(24 * cells, 384), nn.SiLU()
-        )
-        self.out = nn.Linear(384, LANDMARKS * 2)
-        nn.init.normal_(self.out.weight, std=1e-3)
+        self.fine = nn.Sequential(Block(16, 32, 2), Block(32, 32, 1))
+        self.middle = nn.Sequential(Block(32, 64, 2), Block(64, 64, 1), Block(64, 64, 1))
+        self.coarse = nn.Sequential(Block(64, 96, 2), *(Block(96, 96, 1) for _ in range(4)))
+        self.down = nn.ModuleList([nn.Conv2d(96, 64, 1), nn.Conv2d(64, 32, 1)])
+        self.join = nn.ModuleList([Block(64, 64, 1), Block(32, 64, 1)])
+        self.maps = nn.Conv2d(64, LANDMARKS, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.head(self.blocks(self.stem(2 * x - 1)))).unflatten(-1, (-1, 2))
+        fine = self.fine(self.stem(2 * x - 1))
+        middle = self.middle(fine)
+        top = self.down[0](self.coarse(middle))
+        middle = self.join[0](middle + functional.interpolate(top, scale_factor=2.0))
+        fine = self.join[1](fine + functional.interpolate(self.down[1](middle), scale_factor=2.0))
+        maps = self.maps(fine)
+        chance = maps.flatten(2).softmax(-1).unflatten(-1, maps.shape[-2:])
+        axis = (torch.arange(maps.shape[-1], device=x.device) + 0.5) * 2 / maps.shape[-1] - 1
+        return torch.stack([(chance.sum(2) * axis).sum(-1), (chance.sum(3) * axis).sum(-1)], -1)
 
 
 def mirror() -> Tensor:
@@ -181,8 +189,8 @@ def train(frames: Frames, steps: int, batch: int, device: torch.device) -> Landm
     """A network trained on these heads; the same for the same seed, frames and device."""
     torch.manual_seed(0)
     pixels, marks = frames.pixels.to(device), places(frames).to(device)
-    network = Landmarker().to(device).train()
-    network.out.bias.data = marks.mean(0).flatten() / MARGIN
+    # Twice as fast on a processor.
+    network = Landmarker().to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps, pct_start=0.1)
     weight, start = weights().to(device), time.perf_counter()
@@ -209,8 +217,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=1, help="processes that decode shards")
     arguments = parser.parse_args()
-    frames = load_frames(arguments.shards)
+    frames = load_frames(arguments.shards, arguments.workers)
     print(f"{len(frames)} pictures of {len(set(frames.people))} made people", flush=True)
     network = train(frames, arguments.steps, arguments.batch, torch.device(arguments.device))
     state = {k: v.half().contiguous() for k, v in network.cpu().state_dict().items()}
