@@ -86,7 +86,15 @@ def test_errors_near_the_picture_count_more_but_not_without_end() -> None:
 
     assert error(0.5) == pytest.approx(4.0 * error(1.0))
     assert error(0.01) == pytest.approx(error(0.05))
-    assert flow_error(clean + 0.1, clean, torch.ones(1), 0.0 * known, weights) == 0.0
+
+
+def test_what_lies_beyond_the_border_counts_a_tenth() -> None:
+    clean, weights = torch.zeros(1, 4, 4, 4), torch.ones(1, 1, 4, 4)
+    known, said = torch.ones(1, 1, 4, 4), torch.zeros(1, 4, 4, 4)
+    known[..., 2:] = 0.0
+    said[..., 2:] = 1.0
+    error = flow_error(said, clean, torch.ones(1), known, weights)
+    assert float(error) == pytest.approx(0.1 / 1.1)
 
 
 def test_kept_from_the_motion_the_network_cannot_tell_drivers_apart() -> None:

@@ -28,6 +28,9 @@ from mien.train.batches import Batch, PairSampler
 from mien.train.loop import Pace, average, descend, rate
 from mien.train.reader import Reader, face_crop
 
+BEYOND = 0.1
+"""How much what lies beyond a photo's border counts, as empty: else a teacher draws limbs there."""
+
 
 @dataclass(frozen=True)
 class TeachConfig:
@@ -136,11 +139,12 @@ def flow_error(
     Args:
         said, clean: (T, 4, V, V).
         level: (T,) noise levels.
-        known: (T, 1, V, V) 1 where the truth is known.
+        known: (T, 1, V, V) 1 where the truth is known; elsewhere `clean` is empty.
         weights: (T, 1, V, V).
     """
     scale = level.clamp_min(flow.LEAST)[:, None, None, None]
-    return losses.weighted_mean(((said - clean) / scale).pow(2), weights * known)
+    error = ((said - clean) / scale).pow(2)
+    return losses.weighted_mean(error, weights * known.clamp_min(BEYOND))
 
 
 @dataclass
