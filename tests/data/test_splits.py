@@ -89,3 +89,10 @@ def test_an_unlisted_clip_is_said(tmp_path: Path) -> None:
         (tmp_path / role / ("x.mp4" if role.startswith("clips") else "x.jpg")).write_bytes(b"")
     with pytest.raises(MienError, match="not listed in its README"):
         list(survey(tmp_path))
+
+
+def test_clean_is_what_may_be_used_in_a_product(items: list[Item]) -> None:
+    clean = [item for item in items if item.clean]
+    assert {item.role for item in clean} == {"portraits/congress", "portraits/generated"}
+    assert {item.path.name[:3] for item in clean if item.role == "portraits/generated"} == {"sd_"}
+    assert 600 < len(clean) < 700

@@ -7,7 +7,7 @@ import torch
 from mien.data.shards import load_frames, write_shards
 from mien.data.splits import Item
 from mien.preprocess.photo import portrait
-from mien.train.prepare import Prepare, label, spread
+from mien.train.prepare import Prepare, label, prepare, spread
 
 
 def test_spread_takes_far_points_and_stops_at_near_duplicates() -> None:
@@ -34,6 +34,19 @@ def test_a_photo_and_a_clip_become_labelled_crops(shared_data, tmp_path) -> None
     covered = frames.pixels[rows, 3, pixels[..., 1], pixels[..., 0]].float() / 255
     assert covered.mean() > 0.97
     assert frames.takes[0] != frames.takes[1]
+
+
+@pytest.mark.slow
+def test_clean_shards_hold_nothing_else(shared_data, tmp_path, monkeypatch) -> None:
+    photos = ("congress/A000055", "wild_colour/ffhq_0003")
+    items = [
+        Item(shared_data / f"portraits/{name}.jpg", f"portraits/{name.split('/')[0]}", name)
+        for name in photos
+    ]
+    assert all(item.path.exists() for item in items)
+    monkeypatch.setattr("mien.train.prepare.survey", lambda folder: items)
+    command = Prepare(shared_data, tmp_path, size=64, clean=True, workers=1)
+    assert load_frames(prepare(command)).people == photos[:1]
 
 
 def test_training_sees_photos_as_they_are_when_used(shared_data, tmp_path) -> None:

@@ -88,6 +88,12 @@ class Item:
         digest = hashlib.sha256(f"{SALT}/{self.person}".encode()).digest()
         return int.from_bytes(digest[:8], "big") < FRACTION * 2**64
 
+    @property
+    def clean(self) -> bool:
+        """Whether it is free for any use, products included: public domain, or CC0."""
+        free = self.role == "portraits/generated" and self.path.name.startswith("sd_")
+        return free or self.role == "portraits/congress"
+
 
 def content_hash(path: Path) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of a file's content."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +43,7 @@ class Prepare:
         size: side of the stored crops in pixels.
         per_clip: at most so many frames a clip, chosen to differ most.
         rate: frames a second looked at.
+        clean: leave out all that is not free for any use, products included.
         workers: processes.
     """
 
@@ -51,6 +53,7 @@ class Prepare:
     size: int = 448
     per_clip: int = 40
     rate: float = 12.5
+    clean: bool = False
     workers: int = 2
 
 
@@ -61,9 +64,12 @@ def prepare(command: Prepare) -> list[Path]:
         MienError: the data folder lacks a set, or holds nothing for this part.
     """
     items = [i for i in survey(command.data) if i.held_out == (command.part == "heldout")]
+    if command.clean:
+        items = [item for item in items if item.clean]
     if not items:
         raise MienError(f"{command.data} holds nothing for the part '{command.part}'.")
-    with ProcessPoolExecutor(command.workers) as pool:
+    # Fresh processes: MediaPipe does not survive a fork.
+    with ProcessPoolExecutor(command.workers, get_context("spawn")) as pool:
         batches = pool.map(partial(label, command=command), items, chunksize=4)
         samples = (sample for batch in batches for sample in batch)
         return write_shards(samples, command.out, command.part)
