@@ -1,5 +1,6 @@
 """`mien teach`, from shards to weights and sheets."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from mien.structures import Portrait
 from mien.teacher.animator import FlowTeacher, load
 from mien.teacher.network import FlowConfig, FlowNetwork
 from mien.train.distill_filter import load_reader
-from mien.train.teach import TeachConfig
+from mien.train.teach import TeachConfig, train
 from mien.train.teach_run import Teach, run, self_reenactment
 
 TINY = FlowConfig(side=32, widths=(16, 32), depths=(1, 1), latent=8, condition=32)
@@ -63,6 +64,33 @@ def test_shards_become_a_teacher_and_sheets(tmp_path: Path, capsys: pytest.Captu
     assert made.shape == (2, 3, 32, 32)
     said, _ = load_reader(out / "weights.safetensors")(torch.rand(1, 3, 192, 192))
     assert said.isfinite().all()
+
+
+def test_a_teacher_goes_on_from_an_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, first, second = (tmp_path / name for name in ("data", "first", "second"))
+    for name in ("train", "heldout"):
+        write(data, name)
+    run(Teach(data, first, CONFIG, TINY, workers=1))
+    begun = []
+
+    def begin(network, *others):
+        begun.append(copy.deepcopy((network.state_dict(), others[-1].state_dict())))
+        return train(network, *others)
+
+    monkeypatch.setattr("mien.train.teach_run.train", begin)
+    earlier = first / "weights.safetensors"
+    run(Teach(data, second, CONFIG, TINY, start=earlier, workers=1))
+    ((network, reader),) = begun
+    for made, kept in (
+        (network, load(earlier, TINY).network.state_dict()),
+        (reader, load_reader(earlier).state_dict()),
+    ):
+        for name, value in kept.items():
+            torch.testing.assert_close(made[name], value, msg=name)
+    learned = load(second / "weights.safetensors", TINY).network.state_dict()
+    assert any((learned[name] != network[name]).any() for name in learned)
 
 
 def test_a_folder_without_shards_is_refused(tmp_path: Path) -> None:

@@ -179,10 +179,10 @@ class Run:
         self.step, self.progress = tree["step"], tree["progress"]
 
 
-def start(network: FlowNetwork, config: TeachConfig, device: torch.device) -> Run:
+def start(network: FlowNetwork, reader: Reader, config: TeachConfig, device: torch.device) -> Run:
     """A run at step 0."""
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    reader = Reader().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    reader = reader.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Run(
         network=network,
         average=copy.deepcopy(network).requires_grad_(False),
@@ -204,23 +204,25 @@ def train(
     config: TeachConfig,
     state: Path,
     report: Callable[[int, dict[str, float]], None],
+    reader: Reader | None = None,
 ) -> Run:
     """Train until the schedule or the time ends; resumes from `state` if it is there.
 
     Args:
-        network: freshly made with its statistics fitted; overwritten by the checkpoint if there
-            is one.
+        network: freshly made with its statistics fitted, or trained before; overwritten by the
+            checkpoint if there is one.
         frames: training frames, on the device to train on.
         partner: (478,) left–right twin of each landmark.
         config: how.
         state: checkpoint file, written by the first process.
         report: called by the first process every `log_every` steps with the step, mean loss
             terms, targets a second and the learning rate.
+        reader: of an earlier run, to go on with; None: one that has yet to learn.
     """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = frames.pixels.device
     torch.manual_seed(config.seed)
-    run = start(network, config, device)
+    run = start(network, reader or Reader(), config, device)
     if state.exists():
         run.restore(checkpoint.load(state))
     trained: nn.Module = Teach(run.network, run.reader, config.blind, config.compile)

@@ -13,10 +13,10 @@ from mien.data.shards import Frames
 from mien.errors import MienError
 from mien.model import instantiate
 from mien.preprocess.pose import canonical
-from mien.teacher.animator import PRESET, FlowTeacher
+from mien.teacher.animator import PRESET, FlowTeacher, load
 from mien.teacher.network import FlowConfig, FlowNetwork
 from mien.train import desk, losses, sheets
-from mien.train.distill_filter import READER, save_reader
+from mien.train.distill_filter import READER, load_reader, save_reader
 from mien.train.teach import Run, TeachConfig, train
 
 MOVING = 4
@@ -37,6 +37,7 @@ class Teach:
         out: folder for state, weights, logs and sheets.
         teach: how to train.
         network: sizes of the teacher.
+        start: weights of an earlier run to go on from, with reader.safetensors beside them.
         licence: one line that the weights file carries about what may be done with it.
         workers: processes that decode pictures while loading.
     """
@@ -45,6 +46,7 @@ class Teach:
     out: Path
     teach: TeachConfig = field(default_factory=TeachConfig)
     network: FlowConfig = field(default_factory=FlowConfig)
+    start: Path | None = None
     licence: str = "research only"
     workers: int = 8
 
@@ -53,14 +55,19 @@ def run(command: Teach) -> None:
     """Carry out `mien teach`.
 
     Raises:
-        MienError: no shards, a damaged state, or an output folder that cannot be written.
+        MienError: no shards, a damaged state, an output folder that cannot be written, or nothing
+            to start from where `start` says.
     """
     with desk.processes() as (rank, device):
         frames = desk.load(command.data, "train", "synth", workers=command.workers).to(device)
         command.out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(command.teach.seed)
-        network = FlowNetwork(command.network)
-        network.motion.fit_statistics(frames.landmarks.cpu())
+        if command.start is None:
+            network, reader = FlowNetwork(command.network), None
+            network.motion.fit_statistics(frames.landmarks.cpu())
+        else:
+            network = load(command.start, command.network).network.requires_grad_(True)
+            reader = load_reader(command.start).requires_grad_(True)
         board = desk.Board(command.out) if rank == 0 else None
         done = train(
             network,
@@ -69,6 +76,7 @@ def run(command: Teach) -> None:
             command.teach,
             command.out / "state.safetensors",
             board.figures if board else lambda step, figures: None,
+            reader,
         )
         if board:
             finish(command, done, board, device)
