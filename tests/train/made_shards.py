@@ -18,8 +18,11 @@ from mien.train.reader import Reader
 TEACHER = FlowConfig(side=32, widths=(16, 32), depths=(1, 1), latent=8, condition=32)
 
 
-def write_photos_and_takes(folder: Path, photos: int = 3) -> None:
-    """`photos` people with one picture each, and two who were filmed, in front of both."""
+def write_photos_and_takes(folder: Path, photos: int = 3, known: float = 1.0) -> None:
+    """`photos` people with one picture each, and two who were filmed, in front of both.
+
+    Of every frame's width the share `known` holds a picture.
+    """
     frames = make_frames(32, 12)
     waves = np.sin(np.outer(np.arange(len(frames)), np.arange(1434))).reshape(-1, 478, 3)
     names = [f"still{i}" if i < photos else f"clip{i % 2}" for i in range(len(frames))]
@@ -34,7 +37,7 @@ def write_photos_and_takes(folder: Path, photos: int = 3) -> None:
             landmarks=frames.landmarks[i].numpy() + 0.05 * waves[i],
             world_from_cam=frames.camera.world_from_cam[i].numpy(),
             intrinsics=frames.camera.intrinsics[i].numpy(),
-            inside=frames.inside[i].numpy(),
+            inside=frames.inside[i].numpy() * (known, 1.0),
         )
         for i, name in enumerate(names)
     ]

@@ -64,6 +64,15 @@ def test_labels_say_where_a_picture_comes_from(command: Make) -> None:
     assert str(labels["driver_take"]) in ("clip0", "clip1")
 
 
+def test_nothing_is_taught_beyond_a_photos_border(command: Make) -> None:
+    write_photos_and_takes(command.data, known=0.75)
+    for sample in read_shards(made(command)):
+        assert (sample.image[:, :23].max(-1) > 0).all()
+        assert (sample.alpha[:, :23] > 0).all()
+        assert (sample.image[:, 25:] == 0).all()
+        assert (sample.alpha[:, 25:] == 0).all()
+
+
 def test_shards_that_are_there_are_skipped(command: Make) -> None:
     first, second = made(command)
     before = [sample.image for sample in read_shards([second])]

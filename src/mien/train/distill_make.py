@@ -33,6 +33,7 @@ from mien.teacher.animator import FlowTeacher, load
 from mien.teacher.network import FlowConfig
 from mien.train import desk
 from mien.train import distill_filter as judge
+from mien.train.batches import inside_mask
 from mien.train.distill_filter import Examiner, load_reader
 from mien.train.distill_plan import Plan, plan
 from mien.train.reader import Reader, face_crop
@@ -289,6 +290,8 @@ def draw(
         guidance=guidance,
         generator=noise,
     )
+    # Beyond the photo's border nothing is known, so nothing may be taught there.
+    pictures = pictures * inside_mask(frames.inside[photos].to(device), pictures.shape[-1])
     return (pictures * 255.0 + 0.5).to(torch.uint8).cpu()
 
 
