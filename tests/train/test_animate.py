@@ -15,8 +15,10 @@ from mien.model.network import Network
 from mien.presets import tiny
 from mien.structures import LANDMARKS
 from mien.train import checkpoint
-from mien.train.animate import WEIGHTS, Animate, AnimateConfig, train
+from mien.train.adversary import Judge, judging, please
+from mien.train.animate import AnimateConfig, draw_grid, train
 from mien.train.batches import PairSampler
+from mien.train.objective import WEIGHTS, Animate
 from mien.train.reader import Reader
 
 PARTNER = torch.arange(LANDMARKS)
@@ -58,14 +60,16 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
 
 
 def test_interrupted_training_equals_uninterrupted(tmp_path: Path) -> None:
+    """Interrupted when the adversary has joined, so that it has to come back too."""
+
     def interrupt(_: int, __: dict) -> None:
         raise KeyboardInterrupt
 
-    whole, _ = run(tmp_path / "whole")
+    whole, _ = run(tmp_path / "whole", adversarial_from=0.25)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", interrupt)
+        run(tmp_path / "cut", interrupt, adversarial_from=0.25)
     assert checkpoint.load(tmp_path / "cut" / "state.safetensors")["step"] == 2
-    resumed, _ = run(tmp_path / "cut")
+    resumed, _ = run(tmp_path / "cut", adversarial_from=0.25)
     for name, value in whole.items():
         torch.testing.assert_close(resumed[name], value, rtol=1e-5, atol=1e-6, msg=name)
 
@@ -75,6 +79,16 @@ def test_no_time_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / "state.safetensors")["step"] == 0
     run(tmp_path, steps=1)
     assert checkpoint.load(tmp_path / "state.safetensors")["step"] == 1
+
+
+def test_large_grids_are_drawn_seldom() -> None:
+    grids = AnimateConfig().grids
+    drawn = torch.tensor([draw_grid(grids, seed) for seed in range(4000)])
+    shares = torch.stack([(drawn == grid).float().mean() for grid in grids])
+    inverse = 1.0 / torch.tensor(grids)
+    torch.testing.assert_close(shares, inverse / inverse.sum(), atol=0.025, rtol=0)
+    # Gaussians a step: not twice those of 96 to 192 drawn evenly, 22,016.
+    assert drawn.float().square().mean() < 1.4 * 22_016
 
 
 def test_checkpoint_round_trip_in_parts(tmp_path: Path) -> None:
@@ -91,17 +105,22 @@ def test_checkpoint_round_trip_in_parts(tmp_path: Path) -> None:
 
 
 def _gradients(rank: int, world: int) -> dict[str, torch.Tensor]:
-    """Gradients of one step on the rank's own batch, averaged over the world by DDP."""
+    """Gradients of one judged step on the rank's own batch, averaged over the world by DDP."""
     torch.manual_seed(2)
     module: nn.Module = Animate(Network(tiny()), Reader(8), "reference", False)
+    judge = Judge()
     sampler = PairSampler(make_frames(48), 0.0, 0.0, PARTNER)
     torch.manual_seed(10 + rank)
     batch = sampler.draw(1, 48, torch.Generator().manual_seed(rank))
     torch.manual_seed(20 + rank)
     wrapped = DistributedDataParallel(module) if world > 1 else module
-    terms, _ = wrapped(batch, 8, torch.float32)
+    wrapped_judge = DistributedDataParallel(judge, broadcast_buffers=False) if world > 1 else judge
+    terms, views = wrapped(batch, 8, torch.float32, True)
+    terms |= please(judge, batch, views)
     sum(WEIGHTS[name] * value for name, value in terms.items()).backward()
-    return {n: p.grad for n, p in module.named_parameters() if p.grad is not None}
+    judging(wrapped_judge, batch, views).backward()
+    named = [*module.named_parameters(), *judge.named_parameters(prefix="judge")]
+    return {name: p.grad for name, p in named if p.grad is not None}
 
 
 def _process(rank: int, folder: str) -> None:
@@ -118,6 +137,7 @@ def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
     together = checkpoint.load(tmp_path / "gradients.safetensors")["gradients"]
     alone = [_gradients(rank, 1) for rank in range(2)]
     assert together.keys() == alone[0].keys()
+    assert any(name.startswith("judge.details") for name in together)
     for name, value in together.items():
         expected = (alone[0][name] + alone[1][name]) / 2
         torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-6, msg=name)

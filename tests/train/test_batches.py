@@ -49,6 +49,17 @@ def test_without_rendered_people_all_are_real() -> None:
     assert len(source) == 50
 
 
+def test_people_with_a_single_photo_come_first_and_rendered_ones_last() -> None:
+    data = frames(("clip", "synth-1", "photo"))
+    keep = torch.nonzero((data.take < 2) | (torch.arange(18) == 12))[:, 0]
+    data = replace(data[keep], takes=data.takes, people=data.people)
+    sampler = PairSampler(data, 0.3, 0.3, PARTNER)
+    source, _ = sampler.indices(60, torch.Generator().manual_seed(1))
+    drawn = data.take[source].tolist()
+    assert set(drawn) == {0, 1, 2}
+    assert drawn == sorted(drawn, key=(2, 0, 1).index)
+
+
 def test_targets_differ_from_the_source_more_than_chance() -> None:
     data = frames(("a",), each=40)
     data = replace(data, landmarks=data.landmarks * torch.linspace(0, 3, 40)[:, None, None])

@@ -5,7 +5,9 @@ import torch
 from mien.model.motion import LandmarkMotion
 from mien.structures import LANDMARKS, Camera
 from mien.train.reader import (
+    BROWS,
     FACE,
+    LIDS,
     SIDE,
     VIEW_UNIT,
     Reader,
@@ -22,6 +24,9 @@ def test_weights_of_the_signals_sum_to_one_and_columns_are_signals() -> None:
     assert len(columns) == len(set(columns)) == len(weights) - 2
     assert abs(sum(weights) - 1.0) < 1e-6
     assert max(columns) < 3 * LANDMARKS + 6
+    share = dict(zip(columns, weights, strict=False))
+    brows, lids = (sum(share[3 * p] + share[3 * p + 1] for p in part) for part in (BROWS, LIDS))
+    assert abs(brows - 2.0 * lids) < 1e-6, "brows were followed least of all"
 
 
 def test_the_crop_shows_the_face_where_the_camera_says() -> None:
@@ -40,6 +45,16 @@ def test_the_crop_shows_the_face_where_the_camera_says() -> None:
     brightest = divmod(int(crop[0, 0].argmax()), SIDE)
     assert abs(brightest[0] - SIDE / 2) < 5
     assert abs(brightest[1] - SIDE / 2) < 5
+
+
+def test_crops_lie_where_they_do_in_half_precision_too() -> None:
+    camera = Camera.orbit(torch.tensor([0.3, -0.2]), torch.tensor([0.1, 0.05]))
+    landmarks = 0.05 * torch.randn(2, LANDMARKS, 3) + torch.tensor([0.03, 0.04, 0.06])
+    picture = torch.rand(2, 3, 64, 64)
+    exact = face_crop(picture, camera, landmarks)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = face_crop(picture, camera, landmarks)
+    torch.testing.assert_close(half.float(), exact)
 
 
 def test_a_reader_learns_what_it_is_shown() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
+import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,19 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mien.data.shards import Frames
 from mien.model.network import Network
-from mien.render import Backend, splat
-from mien.structures import Avatar
-from mien.synth.dialect import load_dialect
-from mien.train import checkpoint, losses
-from mien.train.batches import Batch, PairSampler, Sampler
+from mien.render import Backend
+from mien.train import adversary, checkpoint, losses
+from mien.train.adversary import Judge
+from mien.train.batches import PairSampler, Sampler
 from mien.train.loop import Pace, average, descend, rate
-from mien.train.reader import SIDE, Reader, face_camera, face_crop, turned, view
+from mien.train.objective import READ_OFF_RENDERS, WEIGHTS, Animate
+from mien.train.reader import Reader
+
+JUDGE_RATE = 2e-4
+"""Learning rate of the adversary, all along."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,16 @@ class AnimateConfig:
         minutes: stop gracefully after this long, leaving a checkpoint.
         batch: sources a process and step; each has two targets.
         view: side of the pictures compared, in pixels.
-        grids: grid sizes to draw from, so that one set of planes serves every level of detail.
+        grids: grid sizes to draw from, so that one set of planes serves every level of detail; a
+            size is drawn the more seldom the larger it is. The largest says what memory a step
+            needs: what is kept of a source for gradients is 0.3 GiB of the encoder and 5 kB a
+            Gaussian, so 0.5 GiB in all at 192 and 0.7 at 256.
         learning_rate: peak, of a warm-up and a cosine.
         warmup: steps until the peak.
         stills: share of sources from people with a single photo.
         synthetic: share of sources from rendered people, if the shards hold any.
         reading_from: steps that the reader of expressions learns before its loss counts in full.
-        adversarial_from: fraction of the schedule after which the discriminator joins.
-        adversarial, matching: weights of its score and of the distance of its features.
+        adversarial_from: fraction of the schedule after which the adversary joins.
         average: decay of the moving average of the weights, which is what ships.
         seed: of everything; a run is repeatable.
         backend: rasteriser (see `render.splat`).
@@ -59,142 +64,19 @@ class AnimateConfig:
     minutes: float = 60.0
     batch: int = 24
     view: int = 256
-    grids: tuple[int, ...] = (96, 128, 160, 192)
+    grids: tuple[int, ...] = (96, 128, 160, 192, 224, 256)
     learning_rate: float = 4e-4
     warmup: int = 300
     stills: float = 0.1
     synthetic: float = 0.25
     reading_from: int = 500
     adversarial_from: float = 0.6
-    adversarial: float = 0.01
-    matching: float = 0.05
     average: float = 0.999
     seed: int = 0
     backend: Backend = "auto"
     compile: bool = True
     log_every: int = 100
     save_every: int = 2000
-
-
-class Animate(nn.Module):
-    """A batch to its losses; a module, so that DDP can wrap it.
-
-    Args:
-        network: what is trained.
-        reader: reads expressions off faces; trained here too, on the true frames alone.
-        backend: rasteriser.
-        compile: compile the encoder and the losses.
-    """
-
-    dialect: Tensor
-
-    def __init__(self, network: Network, reader: Reader, backend: Backend, compile: bool) -> None:
-        super().__init__()
-        self.network = network
-        self.reader = reader
-        self.backend: Backend = backend
-        self.register_buffer("dialect", torch.from_numpy(load_dialect().offset), persistent=False)
-        self._compare = losses.compare
-        if compile:
-            network.encoder.compile(dynamic=False)
-            self._compare = torch.compile(losses.compare, dynamic=False)
-
-    def forward(self, batch: Batch, grid: int, precision: torch.dtype) -> tuple[dict, Tensor]:
-        """Loss terms (unweighted scalars) and the rendered views (T, 3, V, V)."""
-        network, device = self.network, batch.source.device
-        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
-            source_latent = network.motion(batch.source_landmarks)
-            driving = network.motion(batch.driver_landmarks)
-            plain = network.motion(batch.target_landmarks)
-            seen = network.motion_image(batch.driver_image)
-            avatar = network.encode(
-                batch.source, batch.source_alpha, batch.source_camera, source_latent, grid
-            )
-            twice = avatar.map(lambda part: torch.cat([part, part]))
-            gaussians, delta = network.animate(twice, driving)
-        side = batch.target.shape[-1]
-        rendered = splat(gaussians, batch.target_camera, (side, side), backend=self.backend)
-        picture = rendered.image * batch.known
-        terms = self._compare(
-            picture,
-            rendered.alpha,
-            batch.target,
-            batch.target_alpha,
-            batch.known,
-            regions=batch.regions(),
-        )
-        terms |= self._read(batch, picture, precision)
-        terms |= self._strangers(batch, avatar, plain, precision)
-        terms["relief"] = losses.relief(
-            rendered.depth, batch.target_camera, batch.target_landmarks - self.dialect
-        )
-        terms["residual"] = delta.float().pow(2).mean()
-        latent = plain.detach().float()
-        error = (seen.float() - latent).pow(2).mean()
-        terms["image_motion"] = error / latent.var(0, correction=0).mean().clamp_min(1e-2)
-        return terms, picture
-
-    def _read(self, batch: Batch, picture: Tensor, precision: torch.dtype) -> dict[str, Tensor]:
-        """The reader's own error on true views, and what it sees differ in the renders."""
-        reader, camera, landmarks = self.reader, batch.target_camera, batch.target_landmarks
-        with torch.autocast(picture.device.type, precision, enabled=precision != torch.float32):
-            truth, true_features = reader(face_crop(batch.target, camera, landmarks))
-            said, features = self.reader.judge(face_crop(picture, camera, landmarks))
-        labels = reader.truth(landmarks, self.network.motion, camera)
-        return {
-            "reader": reader.error(truth, labels),
-            "reading": reader.error(said, truth.detach()),
-            "reader_features": losses.feature_distance(true_features, features),
-        }
-
-    def _strangers(
-        self, batch: Batch, avatar: Avatar, latents: Tensor, precision: torch.dtype
-    ) -> dict[str, Tensor]:
-        """What moves between two frames of a driver must move as far on somebody else, from any
-        side, and that somebody must look as turned as the view is.
-
-        Nobody knows how the stranger would have looked, but a change needs no knowledge of the
-        face it starts from. Half of the avatars are driven by both targets of the other half.
-        """
-        count = len(batch.source)
-        half = max(1, count // 2)
-        drivers = torch.arange(count - half, count, device=latents.device)
-        camera = turned(batch.source_camera[:half])
-        near = face_camera(camera, batch.source_landmarks[:half])
-        pairs = torch.cat([drivers, count + drivers])
-        with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
-            strangers = avatar.map(lambda part: torch.cat([part[:half], part[:half]]))
-            gaussians, _ = self.network.animate(strangers, latents[pairs])
-        twice = near.map(lambda part: torch.cat([part, part]))
-        picture = splat(gaussians, twice, (SIDE, SIDE), backend=self.backend).image
-        with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
-            said, _ = self.reader.judge(picture)
-        labels = self.reader.truth(batch.target_landmarks[pairs], self.network.motion, twice)
-        first, second = said.float().chunk(2)
-        before, after = labels.chunk(2)
-        return {
-            "stranger": self.reader.error(second - first, after - before),
-            "turned": F.smooth_l1_loss(said.float()[:, -2:], view(twice)),
-        }
-
-
-WEIGHTS = {
-    "l1": 1.0,
-    "ssim": 0.3,
-    "alpha": 0.2,
-    "residual": 1e-3,
-    "image_motion": 0.05,
-    "reader": 0.3,
-    "reading": 0.3,
-    "reader_features": 0.05,
-    "stranger": 0.1,
-    "turned": 0.03,
-    "relief": 0.1,
-}
-"""Weights of the loss terms; docs/training.md says why."""
-
-READ_OFF_RENDERS = ("reading", "reader_features", "stranger", "turned")
-"""Terms that wait until the reader can read."""
 
 
 @dataclass(frozen=True)
@@ -225,9 +107,9 @@ class Run:
     network: Network
     average: Network
     reader: Reader
-    discriminator: losses.Discriminator
+    judge: Judge
     optimiser: torch.optim.Optimizer
-    discriminator_optimiser: torch.optim.Optimizer
+    judge_optimiser: torch.optim.Optimizer
     step: int = 0
     progress: float = 0.0
 
@@ -237,9 +119,9 @@ class Run:
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "reader": self.reader.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
+            "judge": self.judge.state_dict(),
             "optimiser": checkpoint.optimiser_tree(self.optimiser),
-            "discriminator_optimiser": checkpoint.optimiser_tree(self.discriminator_optimiser),
+            "judge_optimiser": checkpoint.optimiser_tree(self.judge_optimiser),
             "step": self.step,
             "progress": self.progress,
         }
@@ -249,36 +131,37 @@ class Run:
         self.network.load_state_dict(tree["network"])
         self.average.load_state_dict(tree["average"])
         self.reader.load_state_dict(tree["reader"])
-        self.discriminator.load_state_dict(tree["discriminator"])
+        self.judge.load_state_dict(tree["judge"])
         # An optimiser that has not stepped yet has no state, and leaves no trace in the file.
         checkpoint.restore_optimiser(self.optimiser, tree.get("optimiser", {}))
-        checkpoint.restore_optimiser(
-            self.discriminator_optimiser, tree.get("discriminator_optimiser", {})
-        )
+        checkpoint.restore_optimiser(self.judge_optimiser, tree.get("judge_optimiser", {}))
         self.step, self.progress = tree["step"], tree["progress"]
 
 
-def start(network: Network, config: AnimateConfig, device: torch.device) -> Run:
-    """A run at step 0."""
+def start(
+    network: Network, config: AnimateConfig, device: torch.device, reader: Reader | None = None
+) -> Run:
+    """A run at step 0; without a reader one that knows nothing."""
     network = network.to(device)
     network.encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    reader = Reader().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    discriminator = losses.Discriminator().to(device)
+    reads = reader or Reader()
+    reads = reads.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    judge = Judge().to(device)
     fused = device.type == "cuda"
     return Run(
         network=network,
         average=copy.deepcopy(network).requires_grad_(False),
-        reader=reader,
-        discriminator=discriminator,
+        reader=reads,
+        judge=judge,
         optimiser=torch.optim.AdamW(
-            [*network.parameters(), *reader.parameters()],
+            [*network.parameters(), *reads.parameters()],
             config.learning_rate,
             (0.9, 0.98),
             weight_decay=0.01,
             fused=fused,
         ),
-        discriminator_optimiser=torch.optim.AdamW(
-            discriminator.parameters(), 2e-4, (0.0, 0.99), weight_decay=0.0, fused=fused
+        judge_optimiser=torch.optim.AdamW(
+            judge.parameters(), JUDGE_RATE, (0.0, 0.99), weight_decay=0.0, fused=fused
         ),
     )
 
@@ -291,6 +174,7 @@ def train(
     state: Path,
     report: Callable[[int, dict[str, float]], None],
     stage: Stage | None = None,
+    reader: Reader | None = None,
 ) -> Run:
     """Train until the schedule or the time ends; resumes from `state` if it is there.
 
@@ -304,19 +188,20 @@ def train(
         report: called by the first process every `log_every` steps with the step, mean loss
             terms, images a second and the learning rate.
         stage: what is drawn and asked; None: this stage's own.
+        reader: one that can read already; None: one that learns anew.
     """
     stage = stage or Stage()
     rank = int(os.environ.get("RANK", "0"))
     world = int(os.environ.get("WORLD_SIZE", "1"))
     device = frames.pixels.device
     torch.manual_seed(config.seed)
-    run = start(network, config, device)
+    run = start(network, config, device, reader)
     run.average.load_state_dict(run.network.state_dict())
     if state.exists():
         run.restore(checkpoint.load(state))
     trained: nn.Module = stage.module(run.network, run.reader, config)
     trained.to(device)
-    judge: nn.Module = run.discriminator
+    judge: nn.Module = run.judge
     if world > 1:
         ids = [device.index] if device.type == "cuda" else None
         trained = DistributedDataParallel(trained, device_ids=ids)
@@ -359,35 +244,34 @@ def _step(
     seed = (config.seed + run.step) * world + rank
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    grid = config.grids[int(torch.randint(len(config.grids), (), generator=generator))]
+    grid = draw_grid(config.grids, config.seed + run.step)
     batch = sampler.draw(config.batch, config.view, generator)
     device = batch.source.device
     on_gpu = device.type == "cuda"
     precision = torch.bfloat16 if on_gpu else torch.float32
-    terms, picture = trained(batch, grid, precision)
+    judged = run.progress >= config.adversarial_from
+    terms, views = trained(batch, grid, precision, judged)
+    if judged:
+        with torch.autocast(device.type, precision, enabled=on_gpu):
+            terms |= adversary.please(run.judge, batch, views)
     weights = dict(stage.weights)
     for name in stage.waiting:
         weights[name] *= min(1.0, run.step / max(1, config.reading_from))
     loss = torch.stack([weights[name] * value for name, value in terms.items()]).sum()
-    judged = run.progress >= config.adversarial_from
-    if judged:
-        run.discriminator.requires_grad_(False)
-        with torch.autocast(device.type, precision, enabled=on_gpu):
-            score, features = run.discriminator(picture)
-            with torch.no_grad():
-                _, truth = run.discriminator(batch.target)
-        terms["matching"] = losses.feature_distance(truth, features)
-        terms["adversarial"] = -score.float().mean()
-        loss = loss + config.matching * terms["matching"]
-        loss = loss + config.adversarial * terms["adversarial"]
-        run.discriminator.requires_grad_(True)
     descend(run.optimiser, loss, rate(run.step, run.progress, config))
     if judged:
         with torch.autocast(device.type, precision, enabled=on_gpu):
-            scores, _ = judge(torch.cat([batch.target, picture.detach()]))
-        terms["judge"] = losses.discriminator_loss(*scores.float().chunk(2))
-        descend(run.discriminator_optimiser, terms["judge"], 2e-4)
+            terms["judge"] = adversary.judging(judge, batch, views)
+        descend(run.judge_optimiser, terms["judge"], JUDGE_RATE)
     average(run.average, run.network, run.step, config.average)
     with torch.no_grad():
-        terms["psnr"] = losses.psnr(picture, batch.target)
+        terms["psnr"] = losses.psnr(views.picture, batch.target)
     return {name: value.detach() for name, value in terms.items()}
+
+
+def draw_grid(grids: tuple[int, ...], seed: int) -> int:
+    """One of some grid sizes, with odds inverse to the size: a Gaussian costs what it costs.
+
+    It depends on the seed alone: all processes of a step draw the same, and none waits for others.
+    """
+    return random.Random(seed).choices(grids, [1.0 / grid for grid in grids])[0]

@@ -106,8 +106,8 @@ class PairSampler:
         rendered = torch.tensor([person.startswith(SYNTHETIC) for person in frames.people])
         moving = counts >= self.MOVING
         shares = (
-            (~rendered & moving, 1.0 - stills - synthetic),
             (~rendered & ~moving & (counts > 0), stills),
+            (~rendered & moving, 1.0 - stills - synthetic),
             (rendered & (counts > 0), synthetic),
         )
         pools = [(torch.nonzero(mask)[:, 0], share) for mask, share in shares if mask.any()]
@@ -127,8 +127,14 @@ class PairSampler:
         return row.to(frames.landmarks.device), table.to(frames.landmarks.device)
 
     def indices(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Frame numbers of sources (count,) and targets (2 · count,)."""
+        """Frame numbers of sources (count,) and targets (2 · count,).
+
+        People of whom there is a single photo come first, rendered ones last: who is driven and
+        turned without a true picture to go by is taken from the front (see `objective`), and who
+        drives them from the back.
+        """
         pools = torch.multinomial(self._shares, count, replacement=True, generator=generator)
+        pools = pools.sort().values
         draws = torch.rand(6, count, generator=generator)
         take = torch.empty(count, dtype=torch.long)
         for number, pool in enumerate(self._pools):

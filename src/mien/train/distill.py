@@ -22,6 +22,7 @@ from mien.model.network import Network
 from mien.render import Backend, splat
 from mien.structures import Avatar, Gaussians
 from mien.train import losses
+from mien.train.adversary import Views
 from mien.train.animate import READ_OFF_RENDERS, WEIGHTS, Animate, AnimateConfig, Stage
 from mien.train.batches import Batch
 from mien.train.reader import Reader, face_crop, turned
@@ -58,11 +59,13 @@ class Distill(Animate):
         if frozen and compile:
             frozen.encoder.compile(dynamic=False)
 
-    def forward(self, batch: Batch, grid: int, precision: torch.dtype) -> tuple[dict, Tensor]:
-        """Loss terms (unweighted scalars), and the renders (T, 3, V, V) of the true pairs."""
+    def forward(
+        self, batch: Batch, grid: int, precision: torch.dtype, judged: bool = False
+    ) -> tuple[dict[str, Tensor], Views]:
+        """Loss terms (unweighted scalars), and what was drawn of the true pairs."""
         assert isinstance(batch, Lesson)
-        terms, picture = super().forward(batch, grid, precision)
-        return terms | self._taught(batch.taught, grid, precision), picture
+        terms, views = super().forward(batch, grid, precision, judged)
+        return terms | self._taught(batch.taught, grid, precision), views
 
     def _taught(self, batch: Batch, grid: int, precision: torch.dtype) -> dict[str, Tensor]:
         """What the taught pictures say, seen from where the teacher saw them and elsewhere."""

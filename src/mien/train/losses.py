@@ -1,15 +1,13 @@
-"""What training minimises. Pure functions of pictures, and the discriminator.
+"""What training minimises: pure functions of pictures.
 
 Axis legend: B batch, C channels, H W pixels.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mien.structures import Camera, rigid_inverse
 
@@ -150,38 +148,6 @@ def relief(depth: Tensor, camera: Camera, landmarks: Tensor) -> Tensor:
     shown = ((outward * towards).sum(-1) > 0.5) & (where.abs().amax(-1) < 1.0) & (seen > 0.0)
     error = F.smooth_l1_loss(seen / RELIEF_UNIT, truth / RELIEF_UNIT, reduction="none")
     return (error * shown).sum() / shown.sum().clamp_min(1)
-
-
-class Discriminator(nn.Module):
-    """A spectrally normalised patch discriminator that also hands out its features.
-
-    Matching its features on the true picture serves as the perceptual distance: it needs no
-    downloaded network and attends to what still gives renders away.
-    """
-
-    def __init__(self, width: int = 48) -> None:
-        super().__init__()
-        normed = nn.utils.parametrizations.spectral_norm
-        widths = (3, width, 2 * width, 4 * width, 8 * width)
-        self.stages = nn.ModuleList(
-            nn.Sequential(normed(nn.Conv2d(a, b, 4, stride=2, padding=1)), nn.LeakyReLU(0.2))
-            for a, b in pairwise(widths)
-        )
-        self.score = normed(nn.Conv2d(widths[-1], 1, 3, padding=1))
-
-    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(B, 3, H, W) in [0, 1] to patch scores (B, 1, H/16, W/16) and each stage's features."""
-        features = []
-        x = image * 2.0 - 1.0
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        return self.score(x), features
-
-
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Hinge loss of patch scores, a scalar."""
-    return F.relu(1.0 - real).mean() + F.relu(1.0 + fake).mean()
 
 
 def feature_distance(real: list[Tensor], fake: list[Tensor]) -> Tensor:

@@ -42,7 +42,7 @@ EYE_SIGNALS = range(3 * LANDMARKS, 3 * LANDMARKS + 6)
 
 SHARES = (
     (LIDS, 1.0),
-    (BROWS, 1.0),
+    (BROWS, 2.0),
     (LIPS, 2.0),
     (JAW, 0.5),
 )
@@ -146,19 +146,36 @@ def face_camera(camera: Camera, landmarks: Tensor) -> Camera:
 
 
 def face_crop(picture: Tensor, camera: Camera, landmarks: Tensor) -> Tensor:
-    """The face in views (B, 3, V, V), as (B, 3, 192, 192); black beyond the view.
+    """The face in views (B, 3, V, V), as (B, 3, 192, 192); see `crop`."""
+    return crop(picture, camera, landmarks, FACE, FACE_RADIUS, SIDE)
+
+
+def crop(
+    picture: Tensor,
+    camera: Camera,
+    landmarks: Tensor,
+    part: tuple[int, ...],
+    radius: float,
+    side: int,
+) -> Tensor:
+    """A part of the face in views (B, 3, V, V), as (B, 3, side, side); black beyond the view.
 
     Args:
         picture: views.
         camera: (B,) their cameras.
         landmarks: (B, 478, 3) canonical, of the face in view.
+        part: landmarks whose mean is the crop's middle.
+        radius: half the crop's side, in canonical units.
+        side: of the crop in pixels.
     """
-    centre = face_centre(camera, landmarks)
+    # In half precision a projection is off by most of a pixel.
+    with torch.autocast(picture.device.type, enabled=False):
+        centre = camera.project(landmarks[:, list(part)]).mean(1)
     distance = camera.world_from_cam[:, :3, 3].norm(dim=-1)
-    radius = FACE_RADIUS * camera.intrinsics[:, 0, 0] / distance
-    ticks = (torch.arange(SIDE, device=picture.device) + 0.5) * (2.0 / SIDE) - 1.0
+    half = radius * camera.intrinsics[:, 0, 0] / distance
+    ticks = (torch.arange(side, device=picture.device) + 0.5) * (2.0 / side) - 1.0
     y, x = torch.meshgrid(ticks, ticks, indexing="ij")
-    offsets = torch.stack([x, y], -1)[None] * radius[:, None, None, None]
+    offsets = torch.stack([x, y], -1)[None] * half[:, None, None, None]
     grid = (centre[:, None, None] + offsets) * 2.0 - 1.0
     return F.grid_sample(picture, grid, align_corners=False)
 

@@ -17,6 +17,8 @@ from mien.preprocess.pose import canonical
 from mien.train import desk, sheets
 from mien.train.animate import AnimateConfig, Run, train
 from mien.train.distill import DistillStage
+from mien.train.distill_filter import READER, save_reader
+from mien.train.reader import Reader
 
 SHEET_GRID = 160
 SHEET_DRIVERS = 5
@@ -37,6 +39,8 @@ class Train:
             views that the teacher drew alone ("front"), or also from others, to which `start` lifts
             its pictures ("lifted").
         taught_batch: photos of taught pictures a process and step, beside `animate.batch`.
+        reader: `reader.safetensors` of an earlier run, to go on with; without one a new one learns
+            to read, which takes minutes.
         licence: one line that the weights file carries about what may be done with it.
         workers: processes that decode pictures while loading.
     """
@@ -47,6 +51,7 @@ class Train:
     start: Path | None = None
     taught: Literal["none", "front", "lifted"] = "none"
     taught_batch: int = 8
+    reader: Path | None = None
     licence: str = "research only"
     workers: int = 8
 
@@ -55,12 +60,13 @@ def run(command: Train, config: NetworkConfig) -> None:
     """Carry out `mien train`.
 
     Raises:
-        MienError: no shards, a damaged state, an output folder that cannot be written, or taught
-            pictures are asked for and there are none, or nothing to start from.
+        MienError: no shards, a damaged state or reader, an output folder that cannot be written, or
+            taught pictures are asked for and there are none, or nothing to start from.
     """
     with desk.processes() as (rank, device):
         frames = desk.load(command.data, "train", "synth", workers=command.workers).to(device)
         command.out.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(command.animate.seed)
         network = Network(config)
         if command.start is None:
             network.motion.fit_statistics(frames.landmarks.cpu())
@@ -76,10 +82,28 @@ def run(command: Train, config: NetworkConfig) -> None:
             command.out / "state.safetensors",
             board.figures if board else lambda step, figures: None,
             stage,
+            read_reader(command.reader) if command.reader else None,
         )
         if board:
             finish(command, config.preset, done, board, device)
             board.close()
+
+
+def read_reader(path: Path) -> Reader:
+    """The reader of an earlier run, to go on with.
+
+    Raises:
+        MienError: it is missing, damaged, or something else.
+    """
+    state, reader = read_weights(path).state, Reader()
+    try:
+        # What each signal counts is this version's to say.
+        reader.load_state_dict(state | dict(reader.named_buffers()))
+    except RuntimeError as error:
+        raise MienError(
+            f"{path} holds no reader of this version; leave --reader out, and one learns anew."
+        ) from error
+    return reader
 
 
 def distil_stage(command: Train, network: Network, device: torch.device) -> DistillStage:
@@ -106,7 +130,7 @@ def distil_stage(command: Train, network: Network, device: torch.device) -> Dist
 
 
 def finish(command: Train, preset: str, run: Run, board: desk.Board, device: torch.device) -> None:
-    """Write the averaged weights, and judge them on held-out people."""
+    """Write the averaged weights and the reader, and judge the student on held-out people."""
     network = run.average.eval()
     write_weights(
         command.out / "weights.safetensors",
@@ -114,6 +138,7 @@ def finish(command: Train, preset: str, run: Run, board: desk.Board, device: tor
         preset=preset,
         licence=command.licence,
     )
+    save_reader(run.reader, command.out / READER, command.licence)
     backend, side = command.animate.backend, command.animate.view
     people = desk.load(command.data, "heldout", workers=command.workers).to(device)
     figures, picture = sheets.self_reenactment(network, people, SHEET_GRID, side, backend)
