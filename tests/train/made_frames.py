@@ -1,9 +1,26 @@
-"""Made-up frames for tests of training."""
+"""Made-up frames, and how to train on them in a moment, for tests of training."""
+
+from dataclasses import replace
 
 import torch
 
 from mien.data.shards import Frames
 from mien.structures import LANDMARKS, Camera
+from mien.train.animate import AnimateConfig
+
+PARTNER = torch.arange(LANDMARKS)
+
+CONFIG = AnimateConfig(
+    steps=4,
+    batch=1,
+    view=48,
+    grids=(8,),
+    warmup=1,
+    backend="reference",
+    compile=False,
+    log_every=2,
+    save_every=2,
+)
 
 
 def make_frames(side: int, count: int = 8) -> Frames:
@@ -27,4 +44,14 @@ def make_frames(side: int, count: int = 8) -> Frames:
         take=torch.arange(count) % 2,
         takes=("a", "b"),
         people=("a", "b"),
+    )
+
+
+def taught_frames(side: int = 32) -> Frames:
+    """Four brightened pictures of each take's people, as if a teacher had made them."""
+    frames = make_frames(side)
+    return replace(
+        frames,
+        pixels=frames.pixels + (frames.pixels[:, 3:] > 0) * 30,
+        takes=("a-taught", "b-taught"),
     )

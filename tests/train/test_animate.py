@@ -6,35 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-from made_frames import make_frames
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+from made_frames import CONFIG, PARTNER, make_frames
 
 from mien.model.network import Network
 from mien.presets import tiny
-from mien.structures import LANDMARKS
 from mien.train import checkpoint
-from mien.train.adversary import Judge, judging, please
 from mien.train.animate import AnimateConfig, draw_grid, train
-from mien.train.batches import PairSampler
-from mien.train.objective import WEIGHTS, Animate
-from mien.train.reader import Reader
-
-PARTNER = torch.arange(LANDMARKS)
-
-
-CONFIG = AnimateConfig(
-    steps=4,
-    batch=1,
-    view=48,
-    grids=(8,),
-    warmup=1,
-    backend="reference",
-    compile=False,
-    log_every=2,
-    save_every=2,
-)
 
 
 def run(
@@ -102,42 +79,3 @@ def test_checkpoint_round_trip_in_parts(tmp_path: Path) -> None:
     assert back["step"] == 7
     assert torch.equal(back["a"]["b"], tree["a"]["b"])
     assert back["a"]["c"]["d"] == 2
-
-
-def _gradients(rank: int, world: int) -> dict[str, torch.Tensor]:
-    """Gradients of one judged step on the rank's own batch, averaged over the world by DDP."""
-    torch.manual_seed(2)
-    module: nn.Module = Animate(Network(tiny()), Reader(8), "reference", False)
-    judge = Judge()
-    sampler = PairSampler(make_frames(48), 0.0, 0.0, PARTNER)
-    torch.manual_seed(10 + rank)
-    batch = sampler.draw(1, 48, torch.Generator().manual_seed(rank))
-    torch.manual_seed(20 + rank)
-    wrapped = DistributedDataParallel(module) if world > 1 else module
-    wrapped_judge = DistributedDataParallel(judge, broadcast_buffers=False) if world > 1 else judge
-    terms, views = wrapped(batch, 8, torch.float32, True)
-    terms |= please(judge, batch, views)
-    sum(WEIGHTS[name] * value for name, value in terms.items()).backward()
-    judging(wrapped_judge, batch, views).backward()
-    named = [*module.named_parameters(), *judge.named_parameters(prefix="judge")]
-    return {name: p.grad for name, p in named if p.grad is not None}
-
-
-def _process(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
-    gradients = _gradients(rank, 2)
-    if rank == 0:
-        checkpoint.save(Path(folder) / "gradients.safetensors", {"gradients": gradients})
-    dist.destroy_process_group()
-
-
-def test_two_processes_average_their_gradients(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(_process, (str(tmp_path),), nprocs=2)
-    together = checkpoint.load(tmp_path / "gradients.safetensors")["gradients"]
-    alone = [_gradients(rank, 1) for rank in range(2)]
-    assert together.keys() == alone[0].keys()
-    assert any(name.startswith("judge.details") for name in together)
-    for name, value in together.items():
-        expected = (alone[0][name] + alone[1][name]) / 2
-        torch.testing.assert_close(value, expected, rtol=1e-3, atol=1e-6, msg=name)

@@ -4,41 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from made_frames import make_frames
+from made_frames import CONFIG, PARTNER, make_frames, taught_frames
 
-from mien.data.shards import Frames
 from mien.model.network import Network
 from mien.presets import tiny
-from mien.structures import LANDMARKS
 from mien.train import checkpoint
-from mien.train.animate import AnimateConfig, Run, train
+from mien.train.animate import Run, train
 from mien.train.distill import Distill, DistillStage, lift
 from mien.train.reader import Reader
 from mien.train.taught import Lesson
-
-PARTNER = torch.arange(LANDMARKS)
-
-CONFIG = AnimateConfig(
-    steps=4,
-    batch=1,
-    view=48,
-    grids=(8,),
-    warmup=1,
-    backend="reference",
-    compile=False,
-    log_every=2,
-    save_every=2,
-)
-
-
-def taught_frames(side: int = 32) -> Frames:
-    """Four brightened pictures of each take's people."""
-    frames = make_frames(side)
-    return replace(
-        frames,
-        pixels=frames.pixels + (frames.pixels[:, 3:] > 0) * 30,
-        takes=("a-taught", "b-taught"),
-    )
 
 
 def student(seed: int = 1) -> Network:

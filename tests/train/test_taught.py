@@ -4,15 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_frames import make_frames
+from made_frames import PARTNER, make_frames
 
 from mien.data.shards import Frames
 from mien.errors import MienError
-from mien.structures import LANDMARKS
 from mien.train.batches import Batch, PairSampler
 from mien.train.taught import LessonSampler, TaughtSampler
-
-PARTNER = torch.arange(LANDMARKS)
 
 
 def taught_frames() -> Frames:

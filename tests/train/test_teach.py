@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from made_frames import make_frames
+from made_frames import PARTNER, make_frames
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mien.errors import MienError
-from mien.structures import LANDMARKS
 from mien.teacher.network import FlowConfig, FlowNetwork
 from mien.train import checkpoint
 from mien.train.batches import PairSampler
@@ -20,8 +19,6 @@ from mien.train.reader import Reader
 from mien.train.teach import Run, Teach, TeachConfig, flow_error, train
 
 TINY = FlowConfig(side=32, widths=(16, 32), depths=(1, 1), latent=8, condition=32)
-
-PARTNER = torch.arange(LANDMARKS)
 
 CONFIG = TeachConfig(
     steps=4, batch=1, warmup=1, reading_from=1, compile=False, log_every=2, save_every=2
