@@ -1,6 +1,6 @@
 """How many synthetic heads a second this machine draws, and where a picture's time goes.
 
-`python benchmarks/synth.py FACEKIT [--sizes 512 256] [--workers 16] [--gpus 1] [--rounds 12]`
+`python benchmarks/synth.py FACEKIT [--sizes 512 256] [--workers 16] [--gpus 1] [--seconds 30]`
 
 Every picture has all its labels (alpha, depth, parts, normals, landmarks, coefficients, camera) and
 is written into shards, which are thrown away. `FACEKIT` may be `tiny` for the built-in rig.
@@ -9,6 +9,7 @@ is written into shards, which are thrown away. `FACEKIT` may be `tiny` for the b
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import tempfile
 import time
@@ -20,17 +21,36 @@ from typing import Any
 import numpy as np
 import torch
 
+from mien.errors import MienError
 from mien.synth.dataset import SynthConfig, generate, open_studio, photograph, sample_members
 
 
-def rate(config: SynthConfig) -> tuple[float, float]:
-    """Pictures a second from when every worker has finished a person, and kB a picture."""
+class _Enough(Exception):
+    """It was watched for long enough."""
+
+
+def rate(config: SynthConfig, seconds: float) -> tuple[float, float]:
+    """Pictures a second from when as many people are done as there are workers, and kB a picture.
+
+    Watches for `seconds`, or longer: until each worker has had the time for two people more.
+
+    Raises:
+        MienError: all people of the configuration were made before.
+    """
     marks: list[tuple[float, int]] = []
-    paths = generate(config, lambda done, total: marks.append((time.perf_counter(), done)))
-    # The last ones find other workers idle.
-    (start, first), (end, last) = marks[config.workers], marks[-config.workers]
-    size = sum(path.stat().st_size for path in paths)
-    return (last - first) / (end - start), size / marks[-1][1] / 1e3
+
+    def watch(done: int, total: int) -> None:
+        marks.append((time.perf_counter(), done))
+        if len(marks) > 3 * config.workers and marks[-1][0] - marks[config.workers][0] >= seconds:
+            raise _Enough
+
+    with contextlib.suppress(_Enough):
+        generate(config, watch)
+        raise MienError(f"{config.count} pictures were made in less than {seconds:g} s; ask more.")
+    (start, first), (end, last) = marks[config.workers], marks[-1]
+    sizes = [path.stat().st_size for path in config.out.glob("*.tar")]
+    each = config.people_per_shard * config.faces * config.views
+    return (last - first) / (end - start), float(np.mean(sizes)) / each / 1e3
 
 
 def passes(config: SynthConfig, people: int) -> dict[str, list[float]]:
@@ -83,13 +103,13 @@ def main() -> None:
     parser.add_argument("--supersample", type=int, default=SynthConfig.supersample)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--gpus", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=12, help="people a worker draws; at least 4")
+    parser.add_argument("--seconds", type=float, default=30.0, help="watched, for each size")
     parser.add_argument("--people", type=int, default=4, help="in the table of steps; 0: no table")
     args = parser.parse_args()
     torch.set_num_threads(1)
 
     def config(size: int, folder: str) -> SynthConfig:
-        count = args.rounds * args.workers * SynthConfig.faces
+        count = 1000 * args.workers * SynthConfig.faces  # more than are waited for
         return SynthConfig(
             Path(folder), args.facekit, count, size, people_per_shard=1, workers=args.workers,
             gpus=args.gpus, supersample=args.supersample, dense=True,
@@ -105,8 +125,8 @@ def main() -> None:
     )
     for size in args.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            speed, kilobytes = rate(config(size, folder))
-        print(f"| {size}², all labels | {speed:.0f} | {kilobytes:.0f} |", flush=True)
+            speed, kilobytes = rate(config(size, folder), args.seconds)
+        print(f"| {size}², all labels | {speed:.3g} | {kilobytes:.3g} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The figures of `benchmarks/synth.py`."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -39,20 +40,26 @@ def test_every_step_of_a_picture_is_timed(speed: ModuleType, tmp_path: Path) -> 
     assert within < spent["picture: drawn and read back"][0] * 1.1
 
 
-def test_the_rate_leaves_out_the_start_and_the_end(
+def test_the_rate_leaves_out_the_start_and_waits_for_two_people_a_worker(
     speed: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter([0.0, 10.0, 11.0, 12.0, 13.0, 20.0])
+    clock = iter([0.0, 10.0, 11.0, 12.0, 13.0])
 
-    def generate(settings: SynthConfig, progress: object) -> list[Path]:
-        assert callable(progress)
-        for done in range(6):
-            progress(8 * done, 40)
-        (tmp_path / "a.tar").write_bytes(bytes(80_000))
-        return [tmp_path / "a.tar"]
+    def generate(settings: SynthConfig, progress: Callable[[int, int], None]) -> None:
+        for done in range(9):
+            progress(8 * done, 800)
+            (tmp_path / f"{done}.tar").write_bytes(bytes(8_000))
 
     monkeypatch.setattr(speed, "generate", generate)
     monkeypatch.setattr(speed.time, "perf_counter", lambda: next(clock))
-    images, kilobytes = speed.rate(config(tmp_path, 40))
-    assert images == pytest.approx(32 / 10)
-    assert kilobytes == pytest.approx(2.0)
+    images, kilobytes = speed.rate(config(tmp_path, 800), seconds=1.5)
+    assert images == pytest.approx(16 / 2)
+    assert kilobytes == pytest.approx(8.0)
+
+
+def test_a_rate_without_enough_pictures_says_so(
+    speed: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "generate", lambda settings, progress: progress(2, 2))
+    with pytest.raises(MienError, match="2 pictures were made in less than 9 s"):
+        speed.rate(config(tmp_path, 2), seconds=9)

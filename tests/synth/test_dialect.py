@@ -1,6 +1,6 @@
 import numpy as np
 
-from mien.synth.dialect import Dialect, learn, load_dialect
+from mien.synth.dialect import Dialect, learn, load_dialect, settle
 from mien.synth.rig import ARKIT
 
 
@@ -31,3 +31,15 @@ def test_the_dialect_that_comes_along_moves_landmarks_a_little() -> None:
     assert dialect.gain.shape == (len(ARKIT), 478, 3)
     assert 0.002 < np.abs(dialect.offset).mean() < 0.02
     assert np.abs(dialect.gain).max() < 0.05
+
+
+def test_offsets_are_learnt_again_while_gains_stay() -> None:
+    rng = np.random.default_rng(1)
+    gain = rng.normal(size=(len(ARKIT), 478, 3)) * 0.01
+    faces, true = rng.random((60, len(ARKIT))), rng.normal(size=(60, 478, 3))
+    spoken = Dialect(rng.normal(size=(478, 3)) * 0.1, gain)
+    said = np.stack([spoken.said(t, f) for t, f in zip(true, faces, strict=True)])
+    known = Dialect(np.zeros((478, 3)), gain)
+    found = settle(known, true, said, faces, rng.normal(size=(60, 2)))
+    np.testing.assert_allclose(found.offset, spoken.offset, atol=1e-3)
+    np.testing.assert_array_equal(found.gain, gain)

@@ -41,3 +41,11 @@ def test_the_face_is_bare_and_recession_bares_more() -> None:
     temple = np.array([[4.8, 9.6, 5.5]])
     assert hair.hairline(temple, 1.0) < hair.hairline(temple, 0.0)
     assert hair.scalp_density(crown, 0.0, 1.0)[0] < hair.scalp_density(crown, 0.0, 0.0)[0]
+
+
+def test_much_hair_keeps_more_light_from_the_skin_beside_it() -> None:
+    beside, cheek = np.array([[6.5, 5.0, 5.0]]), np.array([[3.0, -2.0, 9.0]])
+    assert hair.hairline(beside)[0] < 0
+    buzz, long = (hair.light_beside(hair.CUTS[name], beside, 0.0)[0] for name in ("buzz", "long"))
+    assert 0.2 < long < buzz < 0.95
+    assert hair.light_beside(hair.CUTS["long"], cheek, 0.0)[0] > 0.9

@@ -39,6 +39,15 @@ def test_shape_and_pose_are_linear_away_from_the_eyes(rig: Rig) -> None:
     torch.testing.assert_close(moved[skin], expected[skin])
 
 
+def test_eyeballs_draw_back_behind_closed_lids(rig: Rig) -> None:
+    ball = rig.faces_of("eye_left").unique()
+    shut = coefficients({"eyeBlink": 1.0})
+    moved = rig.pose(rig.vertices[None], shut)[0, ball] - rig.vertices[ball]
+    torch.testing.assert_close(
+        moved, torch.tensor([0.0, 0.0, -0.2]).expand_as(moved), atol=1e-3, rtol=0
+    )
+
+
 def test_gaze_turns_both_eyes_the_way_it_says() -> None:
     ahead = torch.tensor([0.0, 0.0, 1.0])
     for yaw, pitch in ((0.8, 0.0), (-0.8, 0.0), (0.0, 0.7), (0.0, -0.7)):

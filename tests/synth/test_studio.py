@@ -10,6 +10,7 @@ from mien.synth.studio import (
     Studio,
     Truth,
     _creases,
+    _mouth_open,
     cam_from_centimetres,
     from_afar,
     sample_camera,
@@ -157,3 +158,10 @@ def test_skin_furrows_when_brows_go_up() -> None:
     one_sided = _creases(3, blend({"browOuterUp": 1.0}, 1.0))["brows_up"]
     assert one_sided[0] > 0.2
     assert one_sided[1] == 0.0
+
+
+def test_jaw_and_lips_let_light_into_the_mouth() -> None:
+    faces = ({}, {"mouthUpperUp": 0.5, "mouthLowerDown": 0.35}, {"jawOpen": 0.3}, {"jawOpen": 1.0})
+    calm, grin, spoken, wide = (_mouth_open(blend(face)) for face in faces)
+    assert calm == 0.0
+    assert 0.3 < grin < spoken < wide == 1.0

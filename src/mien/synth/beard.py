@@ -137,6 +137,7 @@ def grow_brows(
     half = np.interp(across, ends, [0.42, 0.4, 0.34, 0.26, 0.1])
     inside = (across > ends[0] - 0.1) & (across < ends[-1] + 0.1) & (middle[:, 2] > 5)
     where = np.clip(1.3 - np.abs(middle[:, 1] - center) / half, 0, 1) * inside
+    where = where * np.clip((across - ends[0] + 0.2) / 0.9, 0, 1)  # sparse above the nose
     count = int(1400 * density)
     corners, weights, root, axes = _roots(rng, rest, faces, where, count)
     outer = np.clip((np.abs(root[:, :1]) - ends[0]) / span, 0, 1)

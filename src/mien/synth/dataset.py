@@ -307,7 +307,7 @@ def sample_members(shot: Shot, dense: bool) -> list[tuple[str, bytes]]:
         more["depth"] = picture.depth.astype(np.float16)
         more["parts"] = picture.parts
         more["normals"] = picture.normals
-    return members(sample, effort=1, more=more)
+    return members(sample, effort=0, more=more)  # of a picture's time more would be most
 
 
 def write_preview(shard: Path, path: Path, columns: int = 8, rows: int = 6) -> None:

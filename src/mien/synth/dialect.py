@@ -88,6 +88,22 @@ def learn(
     return Dialect(tables[-1], tables[:count])
 
 
+def settle(
+    known: Dialect,
+    true: np.ndarray,
+    said: np.ndarray,
+    coefficients: np.ndarray,
+    views: np.ndarray,
+) -> Dialect:
+    """The dialect with its offsets learnt again, for when faces rest in another way than before.
+
+    Takes fewer pictures than `learn`, which takes the same arguments.
+    """
+    told = np.stack([known.said(*pair) for pair in zip(true, coefficients, strict=True)])
+    rest = learn(told, said, coefficients[:, :0], views)
+    return Dialect(known.offset + rest.offset, known.gain)
+
+
 def listen(
     facekit: Path, people: range, faces: int = 6, size: int = 256
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -130,9 +146,14 @@ def listen(
 
 
 def main() -> None:
-    """Learn the dialect from the FaceKit folder named on the command line, and keep it."""
-    true, said, used, views, _ = listen(Path(sys.argv[1]), range(72))
-    found = learn(true, said, used, views)
+    """Learn the dialect from the FaceKit folder named on the command line, and keep it.
+
+    If the word `offsets` follows, the gains stay.
+    """
+    again = sys.argv[2:] == ["offsets"]
+    true, said, used, views, _ = listen(Path(sys.argv[1]), range(36 if again else 72))
+    lesson = true, said, used, views
+    found = settle(load_dialect(), *lesson) if again else learn(*lesson)
     path = Path(__file__).with_name("dialect.npz")
     np.savez_compressed(
         path, offset=found.offset.astype(np.float16), gain=found.gain.astype(np.float16)

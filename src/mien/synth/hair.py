@@ -109,6 +109,13 @@ def scalp_density(points: np.ndarray, recession: float, crown: float) -> np.ndar
     return edge**1.3 * (1 - crown * np.clip(1.5 * top, 0, 1))
 
 
+def light_beside(cut: Cut, points: np.ndarray, recession: float) -> np.ndarray:
+    """Share of the surroundings' light (n,) that hair lets through to skin at points (n, 3)."""
+    far = np.clip(-hairline(points, recession), 0, None)
+    bulk = min(1.0, (cut.side + cut.top) / 10)
+    return 1 - (0.4 + 0.35 * bulk) * np.exp(-far / (1.0 + 1.6 * bulk))
+
+
 def grow(
     cut: Cut,
     rng: np.random.Generator,

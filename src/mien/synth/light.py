@@ -82,13 +82,15 @@ def _toward(azimuth: float, height: float) -> np.ndarray:
 def sample_light(rng: np.random.Generator) -> Light:
     """A random place: studio, window, open sky, evening lamps; total brightness about constant."""
     directions = sphere(256)
-    ground = rng.uniform(0.1, 0.6)
+    ground = rng.uniform(0.2, 0.9)
     up = directions[:, 1]
-    ambient = kelvin(rng.uniform(4500, 8500))
-    world = np.where(up > 0, 0.4 + 0.6 * up, ground * (1 + 0.3 * up))[:, None] * ambient
+    sky, floor = kelvin(rng.uniform(4000, 9500)), kelvin(rng.uniform(2800, 6500))
+    high = np.clip(0.4 + 0.6 * up, 0, None)[:, None] * sky
+    world = np.where(up[:, None] > 0, high, (ground * (1 + 0.3 * up))[:, None] * floor)
+    world = world * (1 + rng.uniform(0.0, 0.6) * directions[:, 2:])  # who photographs has light
     # A few large soft shapes: windows, walls, reflectors.
     for _ in range(rng.integers(1, 5)):
-        toward = _toward(rng.normal(0, 60), rng.uniform(-20, 55))
+        toward = _toward(rng.normal(0, 50), rng.uniform(-20, 55))
         size = rng.uniform(2.0, 12.0)
         lobe = np.exp(size * (directions @ toward - 1))[:, None]
         world = world + lobe * kelvin(rng.uniform(3500, 8000)) * rng.uniform(0.3, 2.5)
@@ -101,15 +103,15 @@ def sample_light(rng: np.random.Generator) -> Light:
     key = _toward(azimuth, rng.uniform(0, 45))
     fill = _toward(-np.sign(azimuth + 1e-6) * rng.uniform(15, 75), rng.uniform(-10, 35))
     rim = _toward(rng.choice([-1, 1]) * rng.uniform(115, 165), rng.uniform(5, 50))
-    warm = kelvin(np.clip(rng.normal(5600, 1000), 2900, 9000))
+    warm = kelvin(np.clip(rng.normal(5600, 1300), 2700, 9500))
     facing = max(key[2], 0.45)
     colors = np.stack(
         [
             warm * (1 - share) / facing,
-            kelvin(rng.uniform(3200, 8500)) * (1 - share) * rng.uniform(0.0, 0.4),
+            kelvin(rng.uniform(3200, 8500)) * (1 - share) * rng.uniform(0.1, 0.6),
             kelvin(rng.uniform(3000, 9000)) * (rng.random() < 0.25) * rng.uniform(0.05, 0.7),
         ]
     )
-    if rng.random() < 0.06:  # coloured light now and then: stages, screens, evenings
+    if rng.random() < 0.12:  # coloured light now and then: stages, screens, evenings
         colors[rng.integers(0, 3)] *= rng.uniform(0.3, 1.6, 3)
     return Light(sh, np.stack([key, fill, rim]), colors, rng.uniform(0.004, 0.022))

@@ -40,7 +40,7 @@ class Person:
         seed: what the person was made from.
         neutral: (V, 3) the face at rest, cm.
         face_map: (s, s, 4) u8 for `Renderer.load`.
-        cover: (R,) hair on the skin.
+        cover: (R,) hair on the skin; under_hair: (R,) share of light that hair lets through to it.
         strands: hair on the skull; solids: clothes and glasses; rooted: brows and beard.
         uniforms: the look, by the shaders' names.
         lids: how far they are down at rest, as a share of a blink.
@@ -51,6 +51,7 @@ class Person:
     neutral: Tensor
     face_map: np.ndarray
     cover: np.ndarray
+    under_hair: np.ndarray
     strands: list[Strands]
     solids: list[Solid]
     rooted: list[beard.Rooted]
@@ -96,7 +97,7 @@ class Maker:
         grey = rng.uniform(0.3, 1.0) if old and rng.random() < 0.8 else grey * 0.4
         outfit = props.sample_outfit(rng)
         solid = props.torso(outfit)
-        strands, cover = self._hair(rng, male, tone, color, grey)
+        strands, cover, under_hair = self._hair(rng, male, tone, color, grey)
         solids = [solid]
         extra = np.random.default_rng([seed, 4])
         if extra.random() < 0.08:
@@ -117,7 +118,8 @@ class Maker:
         uniforms |= _makeup(extra, tone) if not male and extra.random() < 0.5 else {}
         brow = self.rest[self.rig.landmarks68[17:22].numpy()]
         thick = rng.uniform(0.25, 0.75) if male else rng.uniform(0.12, 0.6)
-        rooted = [beard.grow_brows(rng, self.rest, self.faces, brow, 0.85 * color, thick)]
+        dull = 0.45 * (color + color.mean())  # brows are greyer than hair
+        rooted = [beard.grow_brows(rng, self.rest, self.faces, brow, dull, thick)]
         if bearded:
             tint = color * np.array([1.15, 1.0, 0.9])
             rooted.append(beard.grow_beard(style, rng, self.rest, self.faces, tint, grey))
@@ -126,12 +128,13 @@ class Maker:
             neutral,
             face_map,
             cover,
+            under_hair,
             strands,
             solids,
             rooted,
             uniforms,
             float(habit[ARKIT.index("eyeBlink_L")]),
-            1.15 * float((0.2 / tone[1]) ** 0.3),
+            1.35 * float((0.2 / tone[1]) ** 0.3),
         )
 
     def _shape(self, rng: np.random.Generator, habit: Tensor) -> Tensor:
@@ -161,7 +164,7 @@ class Maker:
         tone: np.ndarray,
         color: np.ndarray,
         grey: float,
-    ) -> tuple[list[Strands], np.ndarray]:
+    ) -> tuple[list[Strands], np.ndarray, np.ndarray]:
         cuts = dict(_MALE_CUTS if male else _FEMALE_CUTS)
         if tone[1] < 0.14:
             cuts |= {"coils": 4, "buzz": 3} if male else {"afro": 3, "coils": 2, "buzz": 1}
@@ -173,12 +176,13 @@ class Maker:
         rest = self.rest[self.rig.draw_vertex.numpy()]
         density = hair.scalp_density(rest, recession, crown)
         if name == "bald":
-            return [], density * rng.choice([0.0, 0.25])
+            return [], density * rng.choice([0.0, 0.25]), np.ones(len(rest))
         cut = _vary(hair.CUTS[name], rng)
         lookup = np.full(len(self.rest), -1)
         lookup[self.surface] = np.arange(len(self.surface))
         points = hair.grow(cut, rng, self.ground, lookup[self.faces], recession, crown)
-        return [hair.ribbons(points, cut, color, grey, rng)], density * 0.8
+        under = hair.light_beside(cut, rest, recession)
+        return [hair.ribbons(points, cut, color, grey, rng)], density * 0.8, under
 
     def _look(
         self, rng: np.random.Generator, male: bool, tone: np.ndarray, hair_tone: np.ndarray
@@ -191,14 +195,14 @@ class Maker:
         return {
             "skin_tone": tuple(tone),
             "hair_tone": tuple(hair_tone),
-            "tooth_tone": tuple(np.array([0.58, 0.54, 0.48]) * rng.uniform(0.75, 1.1)),
+            "tooth_tone": tuple(np.array([0.64, 0.61, 0.55]) * rng.uniform(0.75, 1.1)),
             "iris_color": [tuple(iris), tuple(inner)],
             "eye_center": [tuple(c) for c in self.rig.eye_centers.numpy()],
             "pupil": rng.uniform(0.26, 0.5),
-            "oiliness": rng.uniform(0.2, 1.0),
+            "oiliness": rng.uniform(0.1, 0.8),
             "freckles": rng.uniform(0.3, 1.0) if fair > 0.5 and rng.random() < 0.12 else 0.0,
             "limbus": rng.uniform(0.5, 1.1),
-            "lash_density": rng.uniform(0.8, 1.4) if male else rng.uniform(1.2, 2.2),
+            "lash_density": rng.uniform(0.9, 1.5) if male else rng.uniform(1.3, 2.4),
             "redness": rng.beta(1.2, 3.0),
             "lipstick": 0.0,
             "eyeshadow": 0.0,
@@ -229,10 +233,12 @@ def _habit(rng: np.random.Generator) -> Tensor:
 
     FaceKit's brows rest .13 of the eyes' distance higher than those of photographed people.
     """
-    low = float(np.clip(rng.normal(0.6, 0.13), 0.25, 0.95))
+    inner, outer = np.clip(rng.normal([0.5, 0.7], 0.2), 0.1, 1.0)
     parts = {
-        "browInnerUp": -low,
-        "browOuterUp": -low,
+        "browInnerUp": -inner,
+        "browOuterUp": -outer,
+        "mouthRollUpper": max(0.0, rng.normal(0.1, 0.15)),
+        "mouthRollLower": max(0.0, rng.normal(0.1, 0.15)),
         "eyeBlink": rng.uniform(0.02, 0.2),
         "eyeSquint": rng.uniform(0.0, 0.25),
         "mouthFrown": max(0.0, rng.normal(0, 0.12)),

@@ -56,6 +56,10 @@ _FACEKIT_PARTS = {
 _GAZE_DEGREES = (32.0, 36.0, 24.0, 28.0)
 
 
+_RETREAT = 0.2
+"""How far an eyeball draws back behind closed lids, cm."""
+
+
 @dataclass(frozen=True)
 class Rig:
     """A head that takes coefficients.
@@ -104,7 +108,8 @@ class Rig:
         """Neutral heads (B, V, 3) and ARKit coefficients (B, E) to heads with that expression.
 
         Lids follow the gaze by FaceKit's own shapes; the eyeballs are turned here about the
-        centres of spheres fitted to them.
+        centres of spheres fitted to them; they draw back when the lids close, as real ones do, for
+        some people's would show through.
         """
         flat = coefficients @ self.expression
         posed = neutral + flat.reshape(len(coefficients), -1, 3)
@@ -113,7 +118,9 @@ class Rig:
             ball = neutral[:, index]
             center = fit_sphere(ball)[:, None]
             turn = gaze_rotation(coefficients, side)
-            posed[:, index] = (ball - center) @ turn.transpose(1, 2) + center
+            shut = coefficients[:, ARKIT.index(f"eyeBlink_{'LR'[side]}")]
+            back = shut[:, None, None] * torch.tensor([0.0, 0.0, -_RETREAT])
+            posed[:, index] = (ball - center) @ turn.transpose(1, 2) + center + back
         return posed
 
     def normals(self, vertices: Tensor) -> Tensor:

@@ -120,8 +120,8 @@ def main(facekit: Path, out: Path) -> None:
     """Write all sheets."""
     rig = load_rig(facekit)
     studio = Studio(rig, 192)
-    write(expressions(studio, 300), out / "expressions.png", 4)
-    write(views(studio, 302), out / "views.png", 3)
+    write(expressions(studio, 502), out / "expressions.png", 4)
+    write(views(studio, 513), out / "views.png", 3)
     write(identities(studio), out / "identities.png", 8)
     studio.renderer.close()
     studio = Studio(rig, 512)

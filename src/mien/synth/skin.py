@@ -22,6 +22,9 @@ REFERENCE_TONE = 0.35
 OFFSET = 0.04
 """Added before the logarithm, so that dark skin's highlights do not count as much as pigment."""
 
+_DEEP = np.array([-0.12, 0.02, 0.10], np.float32)
+"""Change of log colour from skin to what is dark in it."""
+
 
 @dataclass(frozen=True, eq=False)
 class SkinBank:
@@ -126,28 +129,35 @@ def sample_skin(
     detail = np.where(detail > 0, detail * (1 - 0.7 * dark), detail)
     log = detail + amount * np.minimum(trust, other_trust)[..., None] * (other_low - low)
     # Highlights are the renderer's business; what the photographs left of them is pressed down.
-    shine = np.maximum(log.mean(-1, keepdims=True), 0)
+    shine = np.maximum(_grey(log), 0)
     log = _as_blood(log + 0.2 * np.tanh(shine / 0.2) - shine, dark)
     # What is nearly black, brows and nostrils, has no colour: it is less red than skin.
-    grey = log.mean(-1, keepdims=True)
+    grey = _grey(log)
     log = log + (grey - log) * np.clip((-grey - 0.5) / 0.5, 0, 1)
-    log = log + (1 - dark) * np.clip((-grey - 0.15) / 0.6, 0, 1) * [-0.12, 0.02, 0.10]
-    albedo = np.clip((tone + OFFSET) * np.exp(log) - OFFSET, 0.002, 0.95)
+    log = log + (1 - dark) * np.clip((-grey - 0.15) / 0.6, 0, 1) * _DEEP
+    plain = tone.astype(np.float32) + np.float32(OFFSET)
+    albedo = np.clip(plain * np.exp(log) - OFFSET, 0.002, 0.95)
     code = np.concatenate([to_srgb(albedo), trust[..., None]], -1)
     return (code * 255 + 0.5).astype(np.uint8)
+
+
+def _grey(log: np.ndarray) -> np.ndarray:
+    """Mean (s, s, 1) of three channels; several times as fast as `mean`."""
+    return (log[..., :1] + log[..., 1:2] + log[..., 2:]) / 3
 
 
 def _as_blood(log: np.ndarray, dark: float) -> np.ndarray:
     """Maps (s, s, 3) of log ratios with the hues that skin has.
 
     Blood makes skin redder or less red; taking the light out has taken a part of that with it.
-    Yellow and blue are mostly the sky's and the lamps': half of them goes, on dark skin more.
+    Yellow and blue are mostly the sky's and the lamps': a third of them goes, on dark skin more.
     """
-    grey = log.mean(-1, keepdims=True)
+    grey = _grey(log)
     blue = log[..., 2:] - grey
     red = log[..., :1] - log[..., 1:2]
-    red = np.where(red > 0, 1.35, 0.7) * np.clip(red, -0.25, 0.4) * (1 - 0.8 * dark)
-    blue = blue * (0.5 - 0.3 * dark)
+    red = np.where(red > 0, 0.3 * np.tanh(red / 0.17), 0.9 * np.clip(red, -0.25, 0))
+    red = red * (1 - 0.8 * dark)
+    blue = blue * (0.7 - 0.5 * dark)
     # Blood takes blue as well as green, though less of it.
     blue = np.clip(blue, -0.15, 0.15) - 0.15 * red
     return grey + np.concatenate([(red - blue) / 2, (-red - blue) / 2, blue], -1)

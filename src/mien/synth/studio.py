@@ -22,6 +22,7 @@ from mien.synth.tongue import tongue
 
 _DIRECTIONS = 32  # from which light is followed to the skin
 _AWAY = 0.6, 2.0  # nearest and farthest camera, in `RADIUS`
+_LIPS = "UpperUp_L", "UpperUp_R", "LowerDown_L", "LowerDown_R"
 _FACE = torch.tensor([[0.0, 0.0, 0.2]])  # about where a face is, canonical
 
 
@@ -191,13 +192,13 @@ class Studio:
         turns = np.stack([gaze_rotation(face, side)[0].numpy() for side in (0, 1)])
         uniforms = dict(person.uniforms) | {
             "eye_from_head": turns.astype("f4").tobytes(),
-            "mouth_open": float(min(1.0, coefficients[ARKIT.index("jawOpen")] * 2.0)),
+            "mouth_open": _mouth_open(coefficients),
             "seed": person.seed & 0xFFFFFFFF,
             **_creases(person.seed, coefficients),
         }
         solids = [tongue(vertices[self.lip], out, side)] if out > 0 else []
         strands = [rooted.posed(vertices) for rooted in person.rooted]
-        exposure = self._exposure(normals, scene.light)
+        exposure = self._exposure(normals, scene.light) * person.under_hair[:, None]
         place = vertices[self.draw]
         self.renderer.pose(
             Pose(place, normals, exposure, scene.light, torso, uniforms, strands, solids)
@@ -253,6 +254,12 @@ def _creases(seed: int, face: np.ndarray) -> dict[str, Any]:
         "squint": pull(cheekSquint=0.6, eyeSquint=0.4, mouthSmile=0.3, eyeBlink=0.15),
         "frown": float(np.mean(pull(browDown=0.9, noseSneer=0.3))),
     }
+
+
+def _mouth_open(face: np.ndarray) -> float:
+    """How far light gets into the mouth in this face (53,), 0 to 1: jaw and lips let it in."""
+    lips = sum(face[ARKIT.index(f"mouth{name}")] for name in _LIPS) / 4
+    return float(min(1.0, 2.0 * face[ARKIT.index("jawOpen")] + lips))
 
 
 def _lids(rig: Rig) -> np.ndarray:

@@ -49,7 +49,7 @@ vec3 skin_albedo(float footprint, out float relief) {
     relief = map.a * dot(map.rgb, vec3(0.33));
     // Photographs of open eyes do not show the lid that a blink brings out.
     map.a *= 1.0 - 0.9 * v_lid;
-    plain *= mix(vec3(1.0), vec3(0.84, 0.74, 0.72), v_lid);
+    plain *= mix(vec3(1.0), vec3(0.84, 0.77, 0.77), v_lid);
     vec3 albedo = mix(plain, to_linear(map.rgb), map.a);
     float mottle = noise(v_rest * 7.0, seed + 1u) - 0.5;
     albedo *= 1.0 + mottle * vec3(0.03, 0.06, 0.07);
@@ -70,6 +70,12 @@ vec3 skin(vec3 n, vec3 v) {
     vec2 lip = (v_rest.xy - vec2(0.0, -3.4)) / vec2(2.7, 1.0);
     float on_lip = (1.0 - smoothstep(0.55, 1.0, dot(lip, lip))) * step(9.0, v_rest.z);
     float shade = max(dot(albedo, vec3(0.33)) / max(dot(skin_tone, vec3(0.33)), 0.01), 0.0);
+    albedo *= mix(vec3(1.0), vec3(1.03, 0.84, 0.88), on_lip);
+    // Nose and cheeks are redder than the rest.
+    vec2 nose = (v_rest.xy - vec2(0.0, -0.3)) / vec2(1.9, 2.0);
+    vec2 cheek = (vec2(abs(v_rest.x), v_rest.y) - vec2(4.6, -0.8)) / vec2(2.0, 1.8);
+    float blood = (exp(-dot(nose, nose)) + 0.7 * exp(-dot(cheek, cheek))) * (0.5 + redness);
+    albedo *= 1.0 - min(blood, 1.0) * vec3(0.0, 0.12, 0.10);
     albedo = mix(albedo, lip_tone * (0.4 + 0.7 * shade), on_lip * lipstick);
     albedo = mix(albedo, lid_tone * shade, smoothstep(0.05, 0.5, v_lid) * eyeshadow);
     float furrowed = creases(v_rest, seed);
@@ -121,7 +127,7 @@ vec3 eyeball(vec3 n, vec3 v, int side) {
 
     float veins = smoothstep(0.50, 0.90, r)
         * pow(1.0 - abs(2.0 * noise(q * vec3(3.0, 6.0, 3.0) + noise(q * 9.0, seed), seed + 21u) - 1.0), 9.0);
-    vec3 white = mix(vec3(0.46, 0.435, 0.41), vec3(0.49, 0.31, 0.27), smoothstep(0.9, 1.7, r) * 0.5);
+    vec3 white = mix(vec3(0.44, 0.44, 0.44), vec3(0.47, 0.33, 0.31), smoothstep(0.9, 1.7, r) * 0.5);
     white = mix(white, vec3(0.46, 0.16, 0.13), veins * redness);
     // Iris light: the cornea focuses the lamp on the far side.
     vec3 albedo = mix(white, iris_pattern(hit, side), on_iris);
@@ -133,7 +139,7 @@ vec3 eyeball(vec3 n, vec3 v, int side) {
     vec3 place = q * eye_from_head[side];  // in the head's axes
     float open = (0.3 + 0.7 * smoothstep(-0.55, 0.0, -place.y)) * (0.7 + 0.3 * smoothstep(-0.7, -0.3, place.y))
         * (0.55 + 0.45 * smoothstep(-1.2, -0.6, -abs(place.x)));
-    vec3 result = lit(albedo, flat_normal, exposure, vec3(0.25, 0.15, 0.12), visibility) * open;
+    vec3 result = lit(albedo, flat_normal, exposure, vec3(0.2, 0.15, 0.14), visibility) * open;
     // A wet surface mirrors windows and lamps as small bright shapes.
     vec3 wet_normal = normalize(n + 0.01 * (noise(q * 14.0, seed) - 0.5));
     vec3 mirror = vec3(0.0);
@@ -150,7 +156,7 @@ vec3 mouth_part(vec3 n, vec3 v) {
     // Little light finds its way behind the lips: depth is what darkens.
     float depth = max(10.6 - v_rest.z, 0.0);
     float side = abs(v_rest.x) * 0.16;
-    float light = exp(-depth * mix(0.9, 0.5, mouth_open) - side) * mix(0.5, 1.0, mouth_open);
+    float light = exp(-depth * mix(0.9, 0.5, mouth_open) - side) * mix(0.6, 1.0, mouth_open);
     vec3 albedo = vec3(0.34, 0.10, 0.09);
     float roughness = 0.35, wet = 0.8;
     if (v_part == TEETH) {
@@ -178,11 +184,11 @@ float lash_cover() {
     float lash = v_uv.x * 70.0 + 0.9 * sin(across * 2.0 + row * 2.0) + 0.37 * row;
     float chance = hash(ivec3(int(lash), int(row), 3), seed);
     float reach = upper ? 0.50 + 0.38 * chance : 0.30 * max(chance - 0.45, 0.0);
-    float width = (upper ? 0.22 : 0.14) * clamp(1.0 - across / max(reach, 1e-3), 0.0, 1.0);
+    float width = lash_density * (upper ? 0.26 : 0.12) * clamp(1.0 - across / max(reach, 1e-3), 0.0, 1.0);
     float cell = abs(fract(lash) - 0.35 - 0.3 * fract(chance * 7.0)) * 2.0;
     float blur = clamp(fwidth(lash) * 1.5, 0.1, 2.0);
     float sharp = smoothstep(-blur, blur, width - cell);
-    return min(lash_density, 1.2) * mix(sharp * step(1e-4, width), width, clamp(blur - 0.5, 0.0, 1.0));
+    return mix(sharp * step(1e-4, width), width, clamp(blur - 0.5, 0.0, 1.0));
 }
 
 void main() {
@@ -195,7 +201,7 @@ void main() {
     if (dot(n, v) < 0.0) n = normalize(n - 1.02 * dot(n, v) * v);
     vec3 light;
     if (v_part == SKIN) light = skin(n, v);
-    else if (v_part == LASHES) light = hair_tone * 0.25 * v_exposure * surroundings(v, 0.667, 0.25);
+    else if (v_part == LASHES) light = vec3(dot(hair_tone, vec3(0.07))) * v_exposure * surroundings(v, 0.667, 0.25);
     else if (v_part >= EYE_LEFT) light = eyeball(n, v, v_part - EYE_LEFT);
     else light = mouth_part(n, v);
     finish(light, shape, v_part);
