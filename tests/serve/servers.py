@@ -51,9 +51,7 @@ class Client:
             for name, value in headers.items():
                 connection.putheader(name, value)
             connection.endheaders()
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                # A server may answer, and hang up, before it has read everything.
-                connection.send(content)
+            connection.send(content)
             answer = connection.getresponse()
             found = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, found, answer.read())

@@ -109,6 +109,24 @@ def test_a_photo_too_large_is_refused(serving):
     assert (answer.status, answer.text) == (413, "The photo has more than 20 MiB; save it smaller.")
 
 
+def test_a_refused_photo_is_read_to_its_end_so_that_the_refusal_arrives(serving):
+    large = bytes(2 * MAX_PHOTO)  # more than the buffers of a connection hold
+    with serving(Uploads(bytes)) as client:
+        answers = [client.post(ENCODE_PATH, large, content_type=kind) for kind in ("", "image/png")]
+    assert [answer.status for answer in answers] == [415, 413]
+
+
+def test_a_refused_photo_without_end_is_hung_up_on(serving, monkeypatch):
+    monkeypatch.setattr(uploads, "MAX_DISCARDED", 1000)
+    with serving(Uploads(bytes)) as client:
+        began = time.monotonic()
+        answer = client.post(
+            ENCODE_PATH, bytes(1001), content_type="text/plain", content_length="100000"
+        )
+    assert answer.status == 415
+    assert time.monotonic() - began < uploads.UPLOAD_SECONDS / 2
+
+
 def test_many_photos_are_refused(serving, monkeypatch):
     monkeypatch.setattr(uploads, "A_MINUTE", 3)
     with serving(Uploads(bytes)) as client:

@@ -7,6 +7,7 @@ refusal is one sentence that the page shows as it is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import io
 import logging
@@ -14,7 +15,7 @@ import tempfile
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from starlette.requests import ClientDisconnect, Request
@@ -44,6 +45,9 @@ A_MINUTE = 20
 
 UPLOAD_SECONDS = 60.0
 """How long a photo may take to arrive."""
+
+MAX_DISCARDED = 4 * MAX_PHOTO
+"""Bytes of a refused photo that are still read, so that the refusal is."""
 
 
 class RefusalError(Exception):
@@ -76,17 +80,19 @@ class Uploads:
 
     async def post(self, request: Request) -> Response:
         """Answer a posted photo with its avatar."""
+        body = request.stream()
         try:
             self._admit(request)
             self._in_hand += 1
             try:
-                avatar = await self._avatar(request)
+                avatar = await self._avatar(body)
             finally:
                 self._in_hand -= 1
         except RefusalError as refusal:
             log.warning("A photo was refused: %s", refusal)
+            await _discard(body)
             later = {"retry-after": "60"} if refusal.status == 429 else None
-            # The rest of a body that nobody reads must not be taken for a request.
+            # What may still come of the body must not be taken for a request.
             return PlainTextResponse(
                 str(refusal), refusal.status, {"connection": "close", **(later or {})}
             )
@@ -113,10 +119,10 @@ class Uploads:
             raise RefusalError(429, "Many photos are being encoded; try again in a minute.")
         self._taken.append(now)
 
-    async def _avatar(self, request: Request) -> bytes:
+    async def _avatar(self, body: AsyncIterator[bytes]) -> bytes:
         try:
             async with asyncio.timeout(UPLOAD_SECONDS):
-                photo = await _body(request)
+                photo = await _photo(body)
         except TimeoutError:
             raise RefusalError(408, "The photo took too long to arrive; try again.") from None
         async with self._turn:
@@ -126,13 +132,24 @@ class Uploads:
                 raise RefusalError(422, str(error)) from error
 
 
-async def _body(request: Request) -> bytes:
+async def _photo(body: AsyncIterator[bytes]) -> bytes:
     content = bytearray()
-    async for chunk in request.stream():
+    async for chunk in body:
         content += chunk
         if len(content) > MAX_PHOTO:
             raise _too_large()
     return bytes(content)
+
+
+async def _discard(body: AsyncIterator[bytes]) -> None:
+    """Read what is left of a body: hanging up on unread bytes can take the answer back."""
+    read = 0
+    with contextlib.suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            async for chunk in body:
+                read += len(chunk)
+                if read > MAX_DISCARDED:
+                    return
 
 
 def _too_large() -> RefusalError:
