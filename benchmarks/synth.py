@@ -124,7 +124,8 @@ def main() -> None:
         f"\n| {args.workers} processes, {args.gpus} GPU | images/s | kB each |\n| --- | --- | --- |"
     )
     for size in args.sizes:
-        with tempfile.TemporaryDirectory() as folder:
+        # Processes that are stopped may still write when the folder goes.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             speed, kilobytes = rate(config(size, folder), args.seconds)
         print(f"| {size}², all labels | {speed:.3g} | {kilobytes:.3g} |", flush=True)
 

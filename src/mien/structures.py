@@ -102,10 +102,12 @@ class Camera(TensorRecord):
             fov: degrees, of the diagonal (see `focal_from_fov`).
             radius: distance to the origin.
         """
+        given = (yaw, pitch, roll)
+        device = next((angle.device for angle in given if isinstance(angle, Tensor)), None)
         angles = torch.broadcast_tensors(
-            *(torch.as_tensor(angle, dtype=torch.float32) for angle in (yaw, pitch, roll))
+            *(torch.as_tensor(angle, dtype=torch.float32, device=device) for angle in given)
         )
-        shape, device = angles[0].shape, angles[0].device
+        shape = angles[0].shape
         zero, one = torch.zeros_like(angles[0]), torch.ones_like(angles[0])
 
         def rotation(entries: list[Tensor]) -> Tensor:

@@ -49,7 +49,7 @@ def test_turned_views_are_the_first_avatars_making_the_last_ones_faces(
     module: Animate, batch: Batch
 ) -> None:
     seen = turned(module, batch)
-    assert seen.shape == (1, 3, SIDE, SIDE)
+    assert seen.shape == (2, 3, SIDE, SIDE)
     assert seen.max() > 0.1
 
     def moves(name: str, row: int) -> bool:
@@ -72,6 +72,15 @@ def test_turned_views_are_not_from_where_the_photo_was_taken(module: Animate, ba
     torch.manual_seed(6)
     second = module(batch, 8, torch.float32, True)[1].turned
     assert not torch.equal(first, second)
+
+
+def test_turned_views_are_drawn_as_targets_are_whole_and_near(module: Animate) -> None:
+    torch.manual_seed(0)
+    sampler = PairSampler(make_frames(3 * SIDE), 0.0, 0.0, torch.arange(LANDMARKS))
+    whole, window = turned(module, sampler.draw(COUNT, SIDE, torch.Generator().manual_seed(0)))
+    border = torch.ones(SIDE, SIDE, dtype=torch.bool)
+    border[2:-2, 2:-2] = False
+    assert window[:, border].mean() > 2.0 * whole[:, border].mean()
 
 
 def test_change_knows_no_constant_offsets(

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from mien.model.network import Network
 from mien.render import Backend, splat
-from mien.structures import Avatar
+from mien.structures import Avatar, Camera
 from mien.synth.dialect import load_dialect
 from mien.train import adversary, losses
 from mien.train.adversary import Views
 from mien.train.batches import Batch
-from mien.train.reader import SIDE, Reader, face_camera, face_crop, turned, view
+from mien.train.reader import SIDE, Reader, face_camera, face_centre, face_crop, turned, view
 
 
 class Animate(nn.Module):
@@ -140,17 +140,26 @@ class Animate(nn.Module):
     ) -> Tensor:
         """(U, 3, V, V) avatars as nobody saw them: from any side, making somebody else's face.
 
-        A quarter of them, people who never move first (see `PairSampler`): of those no true
-        picture says how they look when they are turned.
+        An eighth of them, people who never move first (see `PairSampler`): of those no true
+        picture says how they look when they are turned. Each is drawn as targets are, once whole
+        and once through a window on the face: whoever compares whole heads with windows that skin
+        fills to the border asks for skin all round the head.
         """
         count, side = len(batch.source), batch.target.shape[-1]
-        few = max(1, count // 4)
+        few = max(1, count // 8)
         with torch.autocast(latents.device.type, precision, enabled=precision != torch.float32):
             gaussians, _ = self.network.animate(
                 avatar.map(lambda part: part[:few]), latents[count - few : count]
             )
-        camera = turned(batch.source_camera[:few])
-        return splat(gaussians, camera, (side, side), backend=self.backend).image
+        whole = turned(batch.source_camera[:few])
+        face = face_centre(whole, batch.source_landmarks[:few])
+        window = whole.zoomed(face, max(1.0, batch.source.shape[-1] / side))
+        camera = Camera(
+            torch.cat([whole.world_from_cam, window.world_from_cam]),
+            torch.cat([whole.intrinsics, window.intrinsics]),
+        )
+        twice = gaussians.map(lambda part: torch.cat([part, part]))
+        return splat(twice, camera, (side, side), backend=self.backend).image
 
 
 WEIGHTS = {
