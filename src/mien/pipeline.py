@@ -1,6 +1,6 @@
 """The whole flow, one call per arrow.
 
-    photo ─ preprocess ─► Portrait ─ encode ─► Avatar (canonical Gaussians: f, m)
+    photo ─ preprocess ─► Portrait ─ encode, fit colours ─► Avatar (canonical Gaussians: f, m)
     driving frames ─ preprocess ─► Take ─ motion ─► Motion ┐
                                    Avatar ──── animate ────┴─► Gaussians ─ render ─► frame
 
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mien.fitting import fit_colors
 from mien.model.matching import avatar_weights, motion_weights
 from mien.model.network import Network, prune
 from mien.render import Backend, splat
@@ -53,7 +54,9 @@ class Direction:
 def encode(
     network: Network, portrait: Portrait, grid: int, *, weights: str | None = None
 ) -> Avatar:
-    """A portrait to an avatar of at most grid² + (grid/2)² Gaussians; invisible ones are dropped.
+    """A portrait to an avatar of at most grid² + (grid/2)² Gaussians.
+
+    Invisible ones are dropped, the colours of the others fitted to the photo (see `fitting`).
 
     Args:
         network: a preset's networks; the avatar lands on their device.
@@ -65,7 +68,8 @@ def encode(
     batch = portrait.map(lambda t: t[None])
     latent = portrait_latent(network, portrait)[None]
     avatar = network.encode(batch.image, batch.alpha, batch.camera, latent, grid)
-    return replace(prune(avatar[0], network.decoder), weights=weights or avatar_weights(network))
+    fitted = fit_colors(network, prune(avatar[0], network.decoder), portrait)
+    return replace(fitted, weights=weights or avatar_weights(network))
 
 
 @torch.no_grad()

@@ -103,11 +103,11 @@ class Camera(TensorRecord):
             radius: distance to the origin.
         """
         given = (yaw, pitch, roll)
-        device = next((angle.device for angle in given if isinstance(angle, Tensor)), None)
+        where = next((angle.device for angle in given if isinstance(angle, Tensor)), None)
         angles = torch.broadcast_tensors(
-            *(torch.as_tensor(angle, dtype=torch.float32, device=device) for angle in given)
+            *(torch.as_tensor(angle, dtype=torch.float32, device=where) for angle in given)
         )
-        shape = angles[0].shape
+        shape, device = angles[0].shape, angles[0].device
         zero, one = torch.zeros_like(angles[0]), torch.ones_like(angles[0])
 
         def rotation(entries: list[Tensor]) -> Tensor:

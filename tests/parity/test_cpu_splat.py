@@ -1,6 +1,7 @@
 """The rasteriser for processors draws what the reference draws."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from splat_scenes import cloud, head
 
-from mien.render import splat
+from mien.render import Backend, splat
 from mien.render.cpu import CpuSplatter
 from mien.structures import FOV_FFHQ, Camera, Gaussians, Rendered
 
@@ -123,3 +124,25 @@ def test_broken_gaussians_are_left_out(field: str, value: float) -> None:
     picture = assert_equal(broken, camera, (32, 32))
     kept = torch.arange(60) % 3 != 0
     assert torch.equal(picture.image, SPLATTER.render(whole[kept], camera, (32, 32)).image)
+
+
+@pytest.mark.parametrize("antialiased", [False, True])
+@pytest.mark.parametrize("size", [(70, 45), (33, 150)])
+def test_gradients_to_colours(size: tuple[int, int], antialiased: bool) -> None:
+    weights = torch.rand(3, *size, generator=torch.Generator().manual_seed(0)) - 0.5
+
+    def gradient(scene: Gaussians, backend: Backend) -> torch.Tensor:
+        colors = scene.colors.clone().requires_grad_()
+        rendered = splat(
+            replace(scene, colors=colors),
+            Camera.orbit(0.3),
+            size,
+            antialiased=antialiased,
+            backend=backend,
+        )
+        return torch.autograd.grad((weights * rendered.image).sum(), colors)[0]
+
+    for scene in (cloud(400, 3), head(3_000)):
+        plain = gradient(scene, "reference")
+        # Splats at the edge of what is drawn may fall on either side of it.
+        assert (gradient(scene, "cpu") - plain).norm() <= 5e-3 * plain.norm()

@@ -79,6 +79,10 @@ def test_auto_is_the_fast_one_unless_gradients_are_wanted() -> None:
     assert torch.equal(splat(gaussians, camera, SIZE).image, fast)
     gaussians.colors.requires_grad_()
     tracked = splat(gaussians, camera, SIZE).image
+    assert torch.equal(tracked, fast)
+    assert tracked.requires_grad
+    gaussians.opacities.requires_grad_()
+    tracked = splat(gaussians, camera, SIZE).image
     assert torch.equal(tracked, plain)
     assert tracked.requires_grad
     with torch.no_grad():
@@ -95,8 +99,10 @@ def test_half_precision_is_drawn_in_single() -> None:
     assert torch.equal(found, expected)
 
 
-def test_no_gradients_from_the_fast_one() -> None:
-    gaussians = scene().map(lambda t: t.requires_grad_())
+@pytest.mark.parametrize("field", ["means", "quats", "scales", "opacities"])
+def test_no_gradients_from_the_fast_one_but_to_colours(field: str) -> None:
+    gaussians = scene()
+    getattr(gaussians, field).requires_grad_()
     with pytest.raises(ValueError, match="no gradients"):
         splat(gaussians, cameras(), SIZE, backend="cpu")
 

@@ -35,10 +35,10 @@ def splat(
         size: (H, W) of the picture in pixels.
         antialiased: fade splats of less than a pixel rather than let them grow too heavy.
         backend: "reference": plain PyTorch, any device, gradients to everything; "cpu": real time
-            on a processor, no gradients; "triton": CUDA, gradients to the Gaussians; "gsplat":
-            CUDA, gradients to the Gaussians and the camera's pose. "auto" takes the first of
-            "triton", "gsplat", "reference" on CUDA, and elsewhere "cpu" unless gradients are
-            wanted.
+            on a processor, gradients of the image to the colours alone; "triton": CUDA, gradients
+            to the Gaussians; "gsplat": CUDA, gradients to the Gaussians and the camera's pose.
+            "auto" takes the first of "triton", "gsplat", "reference" on CUDA, and elsewhere "cpu"
+            unless it lacks gradients that are wanted.
 
     Returns:
         Over black; over another background it is `image + (1 - alpha) * background`.
@@ -56,8 +56,8 @@ def splat(
     camera = camera.to(gaussians.means.device).to(gaussians.means.dtype)
     if backend == "auto":
         backend = _best_backend(gaussians, camera)
-    constants = {"cpu": (gaussians, camera), "triton": (camera,)}.get(backend, ())
-    if _differentiable(*constants):
+    constants = {"cpu": (*_geometry(gaussians), *_values(camera)), "triton": _values(camera)}
+    if _differentiable(*constants.get(backend, ())):
         raise ValueError(f"no gradients to these from {backend!r}: use 'reference' or no_grad()")
     draw = import_module(f"mien.render.{MODULES[backend]}").splat
     with torch.autocast(gaussians.means.device.type, enabled=False):
@@ -69,19 +69,28 @@ def _best_backend(gaussians: Gaussians, camera: Camera) -> Backend:
     """The fastest backend that can draw these Gaussians here."""
     if gaussians.means.dtype == torch.float64:
         return "reference"
-    if gaussians.means.is_cuda and find_spec("triton") and not _differentiable(camera):
+    if gaussians.means.is_cuda and find_spec("triton") and not _differentiable(*_values(camera)):
         return "triton"
     if gaussians.means.is_cuda and find_spec("gsplat"):
         return "gsplat"
-    if gaussians.means.device.type == "cpu" and not _differentiable(gaussians, camera):
+    on_cpu = gaussians.means.device.type == "cpu"
+    if on_cpu and not _differentiable(*_geometry(gaussians), *_values(camera)):
         return "cpu"
     return "reference"
 
 
-def _differentiable(*records: Gaussians | Camera) -> bool:
+def _values(record: Gaussians | Camera) -> tuple[Tensor, ...]:
+    return tuple(vars(record).values())
+
+
+def _geometry(gaussians: Gaussians) -> tuple[Tensor, ...]:
+    """All but the colours, in which a picture is linear."""
+    return tuple(value for name, value in vars(gaussians).items() if name != "colors")
+
+
+def _differentiable(*tensors: Tensor) -> bool:
     """Whether anybody may ask for gradients."""
-    tensors = (value for record in records for value in vars(record).values())
-    return torch.is_grad_enabled() and any(value.requires_grad for value in tensors)
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 def _unsqueeze(value: Tensor) -> Tensor:

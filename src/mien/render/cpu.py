@@ -1,8 +1,11 @@
-"""The rasteriser for real time on a processor: float32, no gradients, compiled by numba.
+"""The rasteriser for real time on a processor: float32, compiled by numba.
 
 The same picture as `mien.render.reference`, to well under 1/255. A frame takes five steps: project
 every Gaussian; sort them by depth; bring them into that order; list, for each tile, which splats
 touch which of its rows; blend tile by tile. All but the sort are cut into jobs that threads share.
+
+A picture is linear in the colours, so for them, and for them alone, there are gradients: the same
+weights, summed over pixels rather than over splats.
 
 Axis legend: N Gaussians, M of them drawn, T tiles, E entries of the tiles' lists, H W pixels.
 """
@@ -63,12 +66,31 @@ class CpuSplatter:
 
     def shown(self, gaussians: Gaussians, camera: Camera, size: tuple[int, int]) -> Tensor:
         """How many pixels' worth of a picture each Gaussian makes up, (N,); see `render`."""
-        splats, order, counts = self._project(gaussians, camera, size, False)
+        ones = torch.ones(3, *size)
+        return self.gathered(gaussians, camera, ones, antialiased=False)[:, 0]
+
+    def gathered(
+        self, gaussians: Gaussians, camera: Camera, picture: Tensor, *, antialiased: bool
+    ) -> Tensor:
+        """`render` turned round: what a picture (3, H, W) holds where each Gaussian is seen, times
+        how much of it is, summed over pixels, (N, 3). Whatever colours they have.
+        """
+        size = (picture.shape[1], picture.shape[2])
+        splats, order, counts = self._project(gaussians, camera, size, antialiased)
         lists = self._list(splats, counts, size)
-        ranked = np.zeros(len(splats), np.float32)
-        kernels.measure(size, splats, *lists, ranked)
-        result = torch.zeros(len(gaussians.means))
-        result[torch.from_numpy(order).long()] = torch.from_numpy(ranked)
+        padded = (size[0], -(-size[1] // LANES) * LANES)
+        flat = torch.nn.functional.pad(picture, (0, padded[1] - size[1])).numpy().reshape(-1)
+        # Splats reach across tiles: each job has sums of its own.
+        jobs = _even(lists, self.threads)
+        sums = np.zeros((len(jobs), len(splats), 3), np.float32)
+        self._share(
+            jobs,
+            lambda job, first, last: kernels.gather_pixels(
+                first, last, padded, splats, *lists, flat, sums[job]
+            ),
+        )
+        result = torch.zeros(len(gaussians.means), 3)
+        result[torch.from_numpy(order).long()] = torch.from_numpy(sums.sum(0))
         return result
 
     def _project(
@@ -121,12 +143,9 @@ class CpuSplatter:
         padded = (height, -(-width // LANES) * LANES)
         picture = torch.empty(5, *padded)
         flat = picture.numpy().reshape(-1)
-        # Jobs of about as many entries each, many of them: how many are hidden is not known.
-        parts = 8 * self.threads
-        shares = lists.starts[-1] * np.arange(1, parts) // parts
-        edges = [0, *np.searchsorted(lists.starts, shares), len(lists.ends)]
         self._share(
-            list(itertools.pairwise(edges)),
+            # Many of them: how many entries are hidden is not known.
+            _even(lists, 8 * self.threads),
             lambda _, first, last: kernels.blend(first, last, padded, splats, *lists, flat),
         )
         return Rendered(*picture[:, :, :width].contiguous().split([3, 1, 1]))
@@ -146,17 +165,46 @@ class CpuSplatter:
             pass
 
 
+class _Splat(torch.autograd.Function):
+    """A batch, one picture after the other, that knows the image's gradient to the colours."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        colors: Tensor,
+        gaussians: Gaussians,
+        camera: Camera,
+        size: tuple[int, int],
+        antialiased: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        del colors
+        ctx.scene = gaussians, camera, antialiased
+        splatter = CpuSplatter()
+        pictures = [
+            splatter.render(gaussians[index], camera[index], size, antialiased=antialiased)
+            for index in range(len(gaussians.means))
+        ]
+        images, alphas, depths = zip(*(vars(picture).values() for picture in pictures), strict=True)
+        rest = torch.stack(alphas), torch.stack(depths)
+        ctx.mark_non_differentiable(*rest)
+        return torch.stack(images), *rest
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        gaussians, camera, antialiased = ctx.scene
+        splatter = CpuSplatter()
+        parts = [
+            splatter.gathered(gaussians[index], camera[index], one, antialiased=antialiased)
+            for index, one in enumerate(gradients[0])
+        ]
+        return torch.stack(parts), None, None, None, None
+
+
 def splat(
     gaussians: Gaussians, camera: Camera, size: tuple[int, int], *, antialiased: bool = False
 ) -> Rendered:
-    """Draw a batch, one picture after the other; see `mien.render.splat`."""
-    splatter = CpuSplatter()
-    pictures = [
-        splatter.render(gaussians[index], camera[index], size, antialiased=antialiased)
-        for index in range(len(gaussians.means))
-    ]
-    images, alphas, depths = zip(*(vars(picture).values() for picture in pictures), strict=True)
-    return Rendered(torch.stack(images), torch.stack(alphas), torch.stack(depths))
+    """Draw a batch; see `mien.render.splat`."""
+    return Rendered(*_Splat.apply(gaussians.colors, gaussians, camera, size, antialiased))
 
 
 def _camera_numbers(camera: Camera, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -172,6 +220,13 @@ def _camera_numbers(camera: Camera, size: tuple[int, int]) -> NDArray[np.float32
 
 def _numpy(tensor: Tensor) -> NDArray[np.float32]:
     return tensor.detach().to(torch.float32).contiguous().numpy()
+
+
+def _even(lists: _Lists, parts: int) -> list[tuple[int, int]]:
+    """The tiles in `parts` runs of about as many entries each: (first, last), last exclusive."""
+    shares = lists.starts[-1] * np.arange(1, parts) // parts
+    edges = [0, *np.searchsorted(lists.starts, shares), len(lists.ends)]
+    return list(itertools.pairwise(edges))
 
 
 def _tiles(size: tuple[int, int]) -> int:

@@ -282,39 +282,39 @@ def blend(first, last, size, splats, starts, ends, ranks, rows, picture):
 
 
 @_jit
-def measure(size, splats, starts, ends, ranks, rows, shown):
-    """Add up how much each splat is to be seen: `blend` without colours, all tiles at once.
+def gather_pixels(first, last, size, splats, starts, ends, ranks, rows, picture, sums):
+    """What `blend` of tiles `first` to `last`, exclusive, takes from colours to a picture, turned
+    round: from a picture to colours.
 
     Args:
-        size: (H, W).
+        size: (H, W), W a multiple of `LANES`.
         splats, starts, ends, ranks, rows: see `list_splats`.
-        shown: out (M,): the sum over pixels of alpha times transmittance.
+        picture: (3 · H · W,).
+        sums: in and out (M, 3): of each splat, over pixels, alpha times transmittance times what
+            the picture holds there.
     """
     f = np.float32
     height, width = size
     tile_rows = (height + ROWS - 1) // ROWS
-    clear = np.empty((ROWS, LANES), np.float32)
-    for tile in range(len(ends)):
+    clear = np.empty(ROWS * LANES, np.float32)
+    for tile in range(first, last):
         x0, y0 = tile // tile_rows * LANES, tile % tile_rows * ROWS
-        inside = min(LANES, width - x0)
         clear[:] = 1
         for entry in range(starts[tile], ends[tile]):
-            splat = splats[ranks[entry]]
-            dx0, dy0 = f(x0) + f(0.5) - splat[0], f(y0) + f(0.5) - splat[1]
-            total = f(0)
+            rank = ranks[entry]
+            splat = splats[rank]
+            dx, dy0 = f(x0) + f(0.5) - splat[0], f(y0) + f(0.5) - splat[1]
+            a, b, c, d = splat[2], splat[3], splat[4], splat[5]
+            red, green, blue = f(0), f(0), f(0)
             for row in range(rows[entry, 0], rows[entry, 1] + 1):
                 dy = dy0 + f(row)
-                for lane in range(inside):
-                    dx = dx0 + f(lane)
-                    s = (splat[2] * dx + splat[3] * dy) * dx + splat[4] * dy * dy + splat[5]
-                    if s > FAINTEST:
-                        continue
-                    weight = min(f(math.exp(f(-8) * s)), f(ALPHA_MAX)) * clear[row, lane]
-                    after = clear[row, lane] - weight
-                    goes_on = after > f(TRANSMITTANCE_MIN)
-                    clear[row, lane] = after if goes_on else f(0)
-                    total += weight if goes_on else f(0)
-            shown[ranks[entry]] += total
+                pixel = np.uint64((y0 + row) * width + x0)
+                part = _gather_row(clear, np.uint64(row * LANES), dx, a, b * dy, c * dy * dy + d,
+                                   picture, pixel, np.uint64(height * width))  # fmt: skip
+                red, green, blue = red + part[0], green + part[1], blue + part[2]
+            sums[rank, 0] += red
+            sums[rank, 1] += green
+            sums[rank, 2] += blue
 
 
 # The inner loops below index with unsigned integers: signed ones may count from the end, which
@@ -355,6 +355,32 @@ def _blend_row(planes, base, dx0, a, b, c, red, green, blue, depth):
         planes[lane + np.uint64(3 * LANES)] += weight * blue
         planes[lane + np.uint64(4 * LANES)] += weight
         planes[lane + np.uint64(5 * LANES)] += weight * depth
+
+
+@_jit
+def _gather_row(clear, base, dx0, a, b, c, picture, pixel, area):
+    """One splat and one row of a tile: `_blend_row` turned round; see `gather_pixels`."""
+    one, none = np.float32(1), np.float32(0)
+    red, green, blue = none, none, none
+    for step in range(LANES):
+        lane, at = base + np.uint64(step), pixel + np.uint64(step)
+        dx = dx0 + np.float32(step)
+        s = (a * dx + b) * dx + c
+        e = one + s * (E1 + s * (E2 + s * (E3 + s * E4)))
+        e *= e
+        e *= e
+        e *= e
+        alpha = min(e, np.float32(ALPHA_MAX)) if s <= FAINTEST else none
+        before = clear[lane]
+        weight = alpha * before
+        after = before - weight
+        goes_on = after > np.float32(TRANSMITTANCE_MIN)
+        clear[lane] = after if goes_on else none
+        weight = weight if goes_on else none
+        red += weight * picture[at]
+        green += weight * picture[at + area]
+        blue += weight * picture[at + area + area]
+    return red, green, blue
 
 
 @_jit
