@@ -94,6 +94,17 @@ def test_what_the_photo_does_not_show_stays(network: Network, avatar: Avatar) ->
     assert change[x < -0.05].max() > 0.05
 
 
+def test_it_works_in_inference_mode_too(network: Network, avatar: Avatar) -> None:
+    image, alpha = drawn(network, painted(avatar))
+    expected = fit_colors(network, avatar, photo(image, alpha, avatar))
+    with torch.inference_mode():
+        copied = avatar.map(torch.clone)
+        fitted = fit_colors(network, copied, photo(image.clone(), alpha.clone(), copied))
+    assert fitted.anchors is not None
+    assert expected.anchors is not None
+    torch.testing.assert_close(fitted.anchors.colors, expected.anchors.colors)
+
+
 def test_without_anchors_there_is_nothing_to_fit(network: Network, avatar: Avatar) -> None:
     bare = replace(avatar, anchors=None)
     image, alpha = drawn(network, avatar)

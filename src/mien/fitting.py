@@ -53,7 +53,9 @@ def fit_colors(network: Network, avatar: Avatar, portrait: Portrait) -> Avatar:
             antialiased=network.config.antialiased,
         )
 
-    with torch.enable_grad():
+    # Whatever mode the caller is in; what was made in inference mode knows no gradients.
+    with torch.inference_mode(False), torch.enable_grad():
+        gaussians = gaussians.map(torch.clone)
         own = gaussians.colors.requires_grad_()
         now = drawn(own)
 

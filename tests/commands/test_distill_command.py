@@ -50,7 +50,9 @@ def test_instruments_find_the_same_face_twice_and_none_in_nothing(shared_data: P
     photo = photo[:side, :side]
     examiner = distill.instruments()
     assert examiner is not None
-    landmarks, people = examiner(np.stack([photo, photo[:, ::-1], np.zeros_like(photo)]))
-    assert np.isfinite(landmarks).all((1, 2)).tolist() == [True, True, False]
-    assert np.linalg.norm(people[0] - people[1]) < 0.45
-    assert np.isnan(people[2]).all()
+    look = examiner(np.stack([photo, photo[:, ::-1], np.zeros_like(photo)]))
+    assert np.isfinite(look.landmarks).all((1, 2)).tolist() == [True, True, False]
+    assert np.linalg.norm(look.people[0] - look.people[1]) < 0.45
+    assert np.isnan(look.people[2]).all()
+    left, right = look.places[:2].mean(1)
+    np.testing.assert_allclose([right[0], right[1]], [1 - left[0], left[1]], atol=0.02)

@@ -15,6 +15,7 @@ from mien.presets import tiny
 from mien.train.batches import expression
 from mien.train.distill_filter import (
     READER,
+    Look,
     agreement,
     asked_expression,
     embed,
@@ -84,26 +85,33 @@ def test_faces_are_embedded_by_what_they_look_like() -> None:
     assert distances[3].argsort().tolist()[:2] == [3, 0]
 
 
-def test_the_second_look_wants_expression_person_and_a_face() -> None:
-    drivers = make_frames(32, 5).landmarks + 0.02 * torch.randn(5, 478, 3)
+def test_the_second_look_wants_a_face_the_person_and_the_photos_view() -> None:
+    frames = make_frames(32, 5)
+    drivers = frames.landmarks + 0.02 * torch.randn(5, 478, 3)
+    camera = frames.camera[:1]
     asked = expression(drivers)
 
-    def examiner(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def examiner(pictures: np.ndarray) -> Look:
         if len(pictures) == 1:
-            return np.zeros((1, 478, 3)), np.zeros((1, 128))
+            return Look(np.zeros((1, 478, 3)), np.zeros((1, 478, 2)), np.zeros((1, 128)))
         landmarks = drivers.numpy().copy()
         landmarks[1] = np.nan
+        # Not what was asked, but what it is labelled by.
         landmarks[2] = 2.0 * landmarks.mean(0, where=np.isfinite(landmarks)) - landmarks[2]
         people = np.zeros((5, 128))
         people[3] += 0.1
-        return landmarks, people
+        places = camera.project(torch.from_numpy(landmarks)).numpy()
+        places[4, :, 0] += 0.03
+        return Look(landmarks, places, people)
 
     picture = np.zeros((32, 32, 3), np.uint8)
-    passed, follows, distance = examine(examiner, picture, np.stack([picture] * 5), asked)
-    assert passed.tolist() == [True, False, False, False, True]
-    assert np.isnan(follows[1])
-    assert follows[2] < 0.0
-    assert distance[3] > 1.0
+    found = examine(examiner, picture, np.stack([picture] * 5), asked, camera)
+    assert found.passed.tolist() == [True, False, True, False, False]
+    assert np.isnan(found.follows[1])
+    assert found.follows[2] < 0.0
+    assert found.distance[3] > 1.0
+    np.testing.assert_allclose(found.astray, [0, np.nan, 0, 0, 0.03], atol=1e-6)
+    np.testing.assert_array_equal(found.landmarks[0], drivers[0].numpy())
 
 
 def test_a_reader_comes_back_from_beside_the_teacher(tmp_path: Path) -> None:

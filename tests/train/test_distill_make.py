@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from made_shards import TEACHER, keep_all, write_photos_and_takes, write_teacher
 
 from mien.data.shards import load_frames, read_shards
@@ -17,7 +18,7 @@ from mien.model.network import Network
 from mien.presets import tiny
 from mien.teacher.animator import load
 from mien.train import distill_filter
-from mien.train.distill_filter import READER
+from mien.train.distill_filter import READER, Look
 from mien.train.distill_make import Make, make, summary
 from mien.train.distill_ray import make_with_ray
 
@@ -62,6 +63,31 @@ def test_labels_say_where_a_picture_comes_from(command: Make) -> None:
     assert str(labels["teacher"]) == fingerprint(network)
     assert (float(labels["guidance"]), int(labels["steps"])) == (1.5, 1)
     assert str(labels["driver_take"]) in ("clip0", "clip1")
+
+
+def test_a_second_look_labels_pictures_by_what_they_show(
+    command: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the reader says of them; those without the photo's person are left out."""
+    monkeypatch.setattr(distill_filter, "FOLLOWS", 2.0)
+    source = load_frames([command.data / "train-0000.tar"])
+    shown = source.landmarks[0].numpy() + 0.25
+    places = source.camera[:1].project(torch.from_numpy(shown)[None]).numpy()
+
+    def examiner(pictures: np.ndarray) -> Look:
+        count = len(pictures)
+        people = np.zeros((count, 128))
+        if count > 1:
+            people[0] += 1.0
+        return Look(shown[None].repeat(count, 0), places.repeat(count, 0), people)
+
+    paths = make(command, Network(tiny()).encoder, examiner, 0, 1)
+    taught = list(read_shards(paths))
+    assert len(taught) == 6
+    for sample in taught:
+        np.testing.assert_allclose(sample.landmarks, shown, atol=1e-3)
+    assert summary(paths)["second look failed"] == 3
+    assert summary(paths)["expression missed"] == 0
 
 
 def test_nothing_is_taught_beyond_a_photos_border(command: Make) -> None:
@@ -109,9 +135,9 @@ def test_what_misses_the_expression_or_the_person_is_left_out(
 
 
 def test_the_second_look_is_counted(command: Make) -> None:
-    def nobody(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        count = len(pictures)
-        return np.full((count, 478, 3), np.nan), np.full((count, 128), np.nan)
+    def nobody(pictures: np.ndarray) -> Look:
+        shapes = ((478, 3), (478, 2), (128,))
+        return Look(*(np.full((len(pictures), *shape), np.nan) for shape in shapes))
 
     paths = make(command, Network(tiny()).encoder, nobody, 0, 1)
     assert summary(paths)["second look failed"] == 9

@@ -8,6 +8,7 @@ from made_shards import TEACHER, write_photos_and_takes, write_teacher
 from PIL import Image
 
 from mien.errors import MienError
+from mien.train.distill_filter import Look
 from mien.train.distill_sheet import Sheet, draw_sheet
 
 
@@ -19,10 +20,11 @@ def sheet_of(folder: Path, **changes: int) -> Sheet:
 
 
 def test_photos_by_drivers_and_their_figures(tmp_path: Path) -> None:
-    def examiner(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        people = np.zeros((len(pictures), 128))
-        people[:, 0] = 0.3 * (len(pictures) > 1)
-        return np.full((len(pictures), 478, 3), np.nan), people
+    def examiner(pictures: np.ndarray) -> Look:
+        count = len(pictures)
+        people = np.zeros((count, 128))
+        people[:, 0] = 0.3 * (count > 1)
+        return Look(np.full((count, 478, 3), np.nan), np.full((count, 478, 2), np.nan), people)
 
     rows = draw_sheet(sheet_of(tmp_path, photos=2, drivers=3), examiner)
     assert len(rows) == 2

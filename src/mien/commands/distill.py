@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mien import presets
 from mien.errors import MienError
-from mien.train.distill_filter import Examiner
+from mien.train.distill_filter import Examiner, Look
 from mien.train.distill_make import Make, make, shares, summary
 from mien.train.distill_ray import make_with_ray
 from mien.train.distill_sheet import Sheet, draw_sheet
@@ -65,7 +65,7 @@ def instruments() -> Examiner | None:
     return examine if all(map(importlib.util.find_spec, needed)) else None
 
 
-def examine(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def examine(pictures: NDArray[np.uint8]) -> Look:
     """MediaPipe's landmarks and dlib's descriptors; see `distill_filter.Examiner`."""
     from mien.evaluate.instruments import track_face
     from mien.evaluate.metrics.identity import descriptor
@@ -73,9 +73,13 @@ def examine(pictures: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[
     # Faces of strangers are found one by one: a tracker would take one for the last.
     tracks = [track_face(picture[None]) for picture in pictures]
     nobody = np.full(128, np.nan)
-    return np.concatenate([track.points for track in tracks]), np.stack(
-        [
-            descriptor(picture, track.pixels[0]) if track.found[0] else nobody
-            for picture, track in zip(pictures, tracks, strict=True)
-        ]
+    people = [
+        descriptor(picture, track.pixels[0]) if track.found[0] else nobody
+        for picture, track in zip(pictures, tracks, strict=True)
+    ]
+    size = np.array([pictures.shape[2], pictures.shape[1]])
+    return Look(
+        np.concatenate([track.points for track in tracks]),
+        np.concatenate([track.pixels for track in tracks]) / size,
+        np.stack(people),
     )

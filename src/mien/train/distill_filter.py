@@ -1,8 +1,10 @@
-"""Which of the teacher's pictures may teach: those that reach the expression and keep the person.
+"""Which of the teacher's pictures may teach, and what they show.
 
-Two networks that are there anyway judge: the reader that the teacher learned with, and the
-student's encoder. So it runs wherever the teacher runs. `examine` is the stricter second look of
-instruments that had no part in the training, where they are installed.
+Two networks that are there anyway judge whether a picture reaches the expression and keeps the
+person: the reader that the teacher learned with, and the student's encoder. So it runs wherever the
+teacher runs. `examine` is the second look of instruments that had no part in the training, where
+they are installed. They say what a picture does show, and that is then its label: what the teacher
+was told and did not do need not be thrown away.
 
 Axis legend: D drivers of one photo, G photos of a gallery, S signals, E embedding.
 """
@@ -10,6 +12,7 @@ Axis legend: D drivers of one photo, G photos of a gallery, S signals, E embeddi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +48,53 @@ FACE_SIDE = 256
 LAYOUT = 4
 """Cells a side in which an embedding says what it sees: eyes, nose and mouth have their places."""
 
+ASTRAY = 0.02
+"""Most that landmarks lie from where the photo's camera has them, on average, in units of image
+size: the head must not have turned."""
+
 VIEW_NUMBERS = 2
 """Numbers at the end of what a reader says that are of the view, not of expression."""
 
-Examiner = Callable[[NDArray[np.uint8]], tuple[NDArray[np.floating], NDArray[np.floating]]]
-"""Pictures (T, H, W, 3) to canonical landmarks (T, 478, 3) and face descriptors (T, 128), NaN where
-no face is found."""
+
+@dataclass(frozen=True)
+class Look:
+    """What instruments see in pictures (T, H, W, 3); NaN where they find no face.
+
+    Args:
+        landmarks: (T, 478, 3) canonical.
+        places: (T, 478, 2) where they are seen, in units of image size.
+        people: (T, 128) face descriptors.
+    """
+
+    landmarks: NDArray[np.floating]
+    places: NDArray[np.floating]
+    people: NDArray[np.floating]
+
+
+Examiner = Callable[[NDArray[np.uint8]], Look]
+"""Looks at pictures (T, H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a second look at the pictures of one photo finds; NaN without a face.
+
+    Args:
+        landmarks: (D, 478, 3) canonical, of what is shown.
+        follows: (D,) correlation with what was asked.
+        distance: (D,) of descriptors from the photo's.
+        astray: (D,) see `ASTRAY`.
+    """
+
+    landmarks: NDArray[np.floating]
+    follows: NDArray[np.floating]
+    distance: NDArray[np.floating]
+    astray: NDArray[np.floating]
+
+    @property
+    def passed(self) -> NDArray[np.bool_]:
+        """(D,) whether each shows that person, turned as the photo is."""
+        return (self.distance <= SAME_PERSON) & (self.astray <= ASTRAY)
 
 
 def save_reader(reader: Reader, path: Path, licence: str) -> None:
@@ -154,8 +198,12 @@ def same_person(made: Tensor, gallery: Tensor, own: Tensor, driver: Tensor) -> T
 
 
 def examine(
-    examiner: Examiner, photo: NDArray[np.uint8], made: NDArray[np.uint8], asked: Tensor
-) -> tuple[NDArray[np.bool_], NDArray[np.floating], NDArray[np.floating]]:
+    examiner: Examiner,
+    photo: NDArray[np.uint8],
+    made: NDArray[np.uint8],
+    asked: Tensor,
+    camera: Camera,
+) -> Findings:
     """A second look at the pictures made of one photo, by instruments of their own.
 
     Args:
@@ -163,16 +211,16 @@ def examine(
         photo: (H, W, 3).
         made: (D, H', W', 3) of it.
         asked: (D, 39) `batches.expression` of the drivers, less that of their mean faces.
-
-    Returns:
-        (D,) whether each passes, (D,) correlations and (D,) identity distances, NaN without a face.
+        camera: the photo's.
     """
-    _, own = examiner(photo[None])
-    landmarks, descriptors = examiner(made)
-    distance = np.linalg.norm(descriptors - own, axis=1)
-    follows = np.full(len(made), np.nan)
-    found = np.isfinite(landmarks).all((1, 2))
+    own, look = examiner(photo[None]), examiner(made)
+    follows, astray = np.full((2, len(made)), np.nan)
+    found = np.isfinite(look.landmarks).all((1, 2))
     if found.any():
-        said = expression(torch.from_numpy(landmarks[found]).float())
+        landmarks = torch.from_numpy(look.landmarks[found]).float()
+        said = expression(landmarks)
         follows[found] = agreement(said, asked[found], torch.ones(said.shape[1]))[0].numpy()
-    return (follows >= FOLLOWS) & (distance <= SAME_PERSON), follows, distance
+        expected = camera.project(landmarks).numpy()
+        astray[found] = np.linalg.norm(look.places[found] - expected, axis=-1).mean(1)
+    distance = np.linalg.norm(look.people - own.people, axis=1)
+    return Findings(look.landmarks, follows, distance, astray)

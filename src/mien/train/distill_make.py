@@ -59,7 +59,8 @@ class Make:
         batch: pictures at a time.
         shard: photos a shard.
         seed: of drivers and noise.
-        check: look at each picture with MediaPipe and dlib too, which are stricter and slow.
+        check: look at each picture with MediaPipe and dlib too, which is slow, and label it by what
+            it shows rather than by what the teacher was told; it need then not reach that.
         ray: share the work among so many tasks of a Ray cluster, or of this machine; 0: no Ray.
         network: sizes of the teacher.
         workers: processes that decode pictures while loading.
@@ -104,14 +105,16 @@ class Made:
     Args:
         photo, driver: (T,) rows of the frames.
         pixels: (T, 4, V, V) uint8.
+        landmarks: (T, 478, 3) what they show, as far as is known.
         follows, amount: (T,) see `distill_filter.agreement`.
-        reached, same, passed: (T,) whether the expression is reached, the person kept, and the
-            second look passed.
+        reached, same, passed: (T,) whether the expression is reached, or need not be; the person
+            kept; and the second look passed.
     """
 
     photo: Tensor
     driver: Tensor
     pixels: Tensor
+    landmarks: Tensor
     follows: Tensor
     amount: Tensor
     reached: Tensor
@@ -246,15 +249,23 @@ def animate(shop: Workshop, number: int, photos: Tensor) -> Made:
     parts = pixels.split([len(d) for d in drivers])
     each = list(zip(rows, drivers, parts, strict=True))
     follows, amount = torch.cat([expressions(shop, *one) for one in each]).T
+    landmarks, passed = shop.frames.landmarks[driver], torch.ones_like(driver, dtype=torch.bool)
+    reached = (follows >= judge.FOLLOWS) & (amount >= judge.ENOUGH)
+    if shop.examiner is not None:
+        looks = [second_look(shop, shop.examiner, *one) for one in each]
+        landmarks = torch.from_numpy(np.concatenate([look.landmarks for look in looks])).float()
+        passed = torch.from_numpy(np.concatenate([look.passed for look in looks]))
+        reached = torch.ones_like(passed)
     return Made(
         photo=photo,
         driver=driver,
         pixels=pixels,
+        landmarks=landmarks,
         follows=follows,
         amount=amount,
-        reached=(follows >= judge.FOLLOWS) & (amount >= judge.ENOUGH),
+        reached=reached,
         same=people_kept(shop, rows, own, driver, pixels),
-        passed=torch.cat([second_look(shop, *one) for one in each]),
+        passed=passed,
     )
 
 
@@ -331,22 +342,19 @@ def people_kept(
     return judge.same_person(made, photos, own.to(device), drivers).cpu()
 
 
-def second_look(shop: Workshop, photo: Tensor, drivers: Tensor, pixels: Tensor) -> Tensor:
-    """(D,) whether instruments of their own agree, if there are any."""
-    if shop.examiner is None:
-        return torch.ones(len(drivers), dtype=torch.bool)
-    own, made = (_channels_last(part) for part in (shop.frames.pixels[photo], pixels))
-    passed, _, _ = judge.examine(shop.examiner, own, made, shop.plan.change[drivers])
-    return torch.from_numpy(passed)
+def second_look(
+    shop: Workshop, examiner: Examiner, photo: Tensor, drivers: Tensor, pixels: Tensor
+) -> judge.Findings:
+    """What instruments find in the pictures (D, 4, V, V) of one photo."""
+    frames = shop.frames
+    own, made = (_channels_last(part) for part in (frames.pixels[photo], pixels))
+    return judge.examine(examiner, own, made, shop.plan.change[drivers], frames.camera[photo])
 
 
 def samples(
     shop: Workshop, made: Made
 ) -> Iterator[tuple[Sample, dict[str, np.ndarray | np.generic]]]:
-    """The pictures that were kept, and what their labels hold beyond those of a `Sample`.
-
-    Their landmarks are the driver's: what the teacher was told, the student will be told.
-    """
+    """The pictures that were kept, and what their labels hold beyond those of a `Sample`."""
     frames = shop.frames
     for index in torch.nonzero(made.kept)[:, 0].tolist():
         photo, driver = int(made.photo[index]), int(made.driver[index])
@@ -358,7 +366,7 @@ def samples(
             take=take + SUFFIX,
             image=pixels[:3].transpose(1, 2, 0),
             alpha=pixels[3],
-            landmarks=frames.landmarks[driver].numpy(),
+            landmarks=made.landmarks[index].numpy(),
             world_from_cam=frames.camera.world_from_cam[photo].numpy(),
             intrinsics=frames.camera.intrinsics[photo].numpy(),
             inside=frames.inside[photo].numpy(),

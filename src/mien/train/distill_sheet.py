@@ -113,8 +113,9 @@ def _row(
         own, driven = (
             part[..., :3, :, :].movedim(-3, -1).numpy() for part in (frames.pixels[photo], pixels)
         )
-        _, follows, distance = examine(examiner, own, driven, made.change[drivers])
-        figures |= {"identity distance": _median(distance), "correlation": _median(follows)}
+        found = examine(examiner, own, driven, made.change[drivers], frames.camera[photo])
+        figures["identity distance"] = _median(found.distance)
+        figures["correlation"] = _median(found.follows)
     return pixels, figures
 
 

@@ -26,7 +26,7 @@ class Lesson(Batch):
 
     Args:
         taught: B' photos with two pictures each; their landmarks, targets' and drivers' alike, are
-            those the teacher was told.
+            those the teacher was told, or those that a second look found.
     """
 
     taught: Batch
