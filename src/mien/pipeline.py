@@ -56,7 +56,8 @@ def encode(
 ) -> Avatar:
     """A portrait to an avatar of at most grid² + (grid/2)² Gaussians.
 
-    Invisible ones are dropped, the colours of the others fitted to the photo (see `fitting`).
+    Invisible ones, and those made up where the photo shows nobody, are dropped; the colours of the
+    others are fitted to the photo (see `fitting`).
 
     Args:
         network: a preset's networks; the avatar lands on their device.
@@ -68,7 +69,8 @@ def encode(
     batch = portrait.map(lambda t: t[None])
     latent = portrait_latent(network, portrait)[None]
     avatar = network.encode(batch.image, batch.alpha, batch.camera, latent, grid)
-    fitted = fit_colors(network, prune(avatar[0], network.decoder), portrait)
+    seen = prune(avatar[0], portrait.alpha, portrait.camera, network.decoder)
+    fitted = fit_colors(network, seen, portrait)
     return replace(fitted, weights=weights or avatar_weights(network))
 
 

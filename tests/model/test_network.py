@@ -73,15 +73,32 @@ def test_offsets_go_along_the_photos_axes(network: Network) -> None:
 
 
 def test_pruning_drops_what_cannot_be_seen_and_nothing_else(network: Network) -> None:
-    avatar = encode(network)[0][0]
+    avatar, camera = encode(network)
+    avatar = avatar[0]
     assert avatar.anchors is not None
     avatar.anchors.density[::2] = -20.0
-    kept = prune(avatar, network.decoder)
+    kept = prune(avatar, torch.ones(1, 64, 64), camera[0], network.decoder)
     assert kept.anchors is not None
     assert len(kept.features) == len(avatar.features) // 2
     raw = network.decoder(kept.features)
     assert density(raw, kept.anchors).min() >= DENSITY_FLOOR
     assert torch.equal(kept.features, avatar.features[1::2])
+
+
+def test_pruning_drops_what_starts_where_the_photo_shows_nobody(network: Network) -> None:
+    avatar, camera = encode(network, yaw=0.4)
+    avatar = avatar[0]
+    assert avatar.anchors is not None
+    left = torch.zeros(1, 128, 128)
+    left[..., :64] = 1.0
+    kept = prune(avatar, left, camera[0], network.decoder)
+    assert kept.anchors is not None
+    columns = camera[0].project(kept.anchors.means)[:, 0]
+    before = camera[0].project(avatar.anchors.means)[:, 0]
+    # Three cells of 64 beyond the edge stay, in both layers.
+    assert columns.max() <= 0.5 + 3 / 64
+    assert len(columns) == (before <= 0.5 + 3 / 64).sum()
+    assert (before <= 0.5 + 3 / 64).sum() > (before < 0.5).sum()
 
 
 def test_paper_heads_say_everything_themselves() -> None:

@@ -102,4 +102,6 @@ def test_animated_gaussians_are_what_the_decoder_says_of_moved_features(config):
     assert torch.equal(delta, expected)
     again = attributes(network.decoder(avatar.features + expected), None)
     assert torch.equal(gaussians.means, again.means)
-    assert len(prune(avatar, network.decoder).features) == len(avatar.features)
+    nobody = torch.zeros(1, 512, 512)
+    kept = prune(avatar, nobody, Camera.orbit(), network.decoder)
+    assert len(kept.features) == len(avatar.features)

@@ -60,10 +60,12 @@ def portrait() -> Portrait:
 
 def avatar_of(network: Network, grid: int) -> Avatar:
     """The astronaut as an avatar of these networks."""
-    batch = portrait().map(lambda t: t[None])
+    photo = portrait()
+    batch = photo.map(lambda t: t[None])
     latent = network.motion(batch.landmarks)
     avatar = network.encode(batch.image, batch.alpha, batch.camera, latent, grid)
-    return replace(prune(avatar[0], network.decoder), weights=avatar_weights(network))
+    seen = prune(avatar[0], photo.alpha, photo.camera, network.decoder)
+    return replace(seen, weights=avatar_weights(network))
 
 
 def baked_of(network: Network, avatar: Avatar, bases: int = 5, hidden: int = 7) -> Baked:

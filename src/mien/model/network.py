@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mien.model import instantiate
@@ -92,11 +93,28 @@ class Network(nn.Module):
 
 
 @torch.no_grad()
-def prune(avatar: Avatar, decoder: Decoder) -> Avatar:
-    """An unbatched avatar without the Gaussians that are invisible when unanimated."""
+def prune(avatar: Avatar, alpha: Tensor, camera: Camera, decoder: Decoder) -> Avatar:
+    """An unbatched avatar without the Gaussians that are invisible when unanimated, and without
+    those that start where the photo shows nobody: what they draw is made up, beyond a photo's
+    border mostly, and nothing in training says what it should be.
+
+    Args:
+        avatar: without anchors nothing starts anywhere, and only what is invisible goes.
+        alpha: (1, S, S) of the portrait it was made of.
+        camera: that portrait's.
+        decoder: the network's.
+    """
     keep = density(decoder(avatar.features), avatar.anchors) >= DENSITY_FLOOR
     anchors = avatar.anchors
     if anchors is not None:
+        where = 2.0 * camera.project(anchors.means) - 1.0
+        near = F.grid_sample(
+            instantiate.near_somebody(alpha[None]),
+            where[None, None],
+            "nearest",
+            align_corners=False,
+        )
+        keep &= near.flatten() > 0.0
         anchors = replace(
             anchors,
             means=anchors.means[keep],

@@ -27,6 +27,7 @@ from mien.data.shards import Frames, Sample, members
 from mien.errors import MienError
 from mien.files import atomic_output, write_bytes
 from mien.model.encoder import Encoder
+from mien.model.instantiate import near_somebody
 from mien.model.matching import fingerprint
 from mien.structures import Camera
 from mien.teacher.animator import FlowTeacher, load
@@ -301,8 +302,12 @@ def draw(
         guidance=guidance,
         generator=noise,
     )
-    # Beyond the photo's border nothing is known, so nothing may be taught there.
-    pictures = pictures * inside_mask(frames.inside[photos].to(device), pictures.shape[-1])
+    # Beyond the photo's border nothing is known, so nothing may be taught there; and where the
+    # photo shows nobody, nobody is in the same view of the same head.
+    side = pictures.shape[-1]
+    near = near_somebody(frames.pixels[photos, 3:].to(device).float() / 255.0)
+    near = torch.nn.functional.interpolate(near, size=(side, side), mode="bilinear")
+    pictures = pictures * inside_mask(frames.inside[photos].to(device), side) * near
     return (pictures * 255.0 + 0.5).to(torch.uint8).cpu()
 
 
