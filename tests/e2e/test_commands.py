@@ -142,7 +142,9 @@ def test_nothing_is_behind_a_head(suffix, mien, avatar, clip, take, weights, tmp
     assert frame[..., 3].min() < 0.9 * frame[..., 3].max()
     share = frame[..., 3:] / 255
     laid = frame[..., :3] * share + 255 * (1 - share)
-    assert np.abs(laid - whole).mean() < 4
+    # Both files are lossy, and colours of half the picture's size.
+    assert np.abs(laid - whole).mean() < 6
+    assert np.abs(frame[..., :3] - whole).mean() > 12
     assert sound_seconds(output) == pytest.approx(sound_seconds(clip), abs=0.05)
     with av.open(output) as container:
         marks = {key.lower(): value for key, value in container.metadata.items()}
