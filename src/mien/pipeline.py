@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mien.fitting import fit_colors
+from mien.model.gaps import close_gaps
 from mien.model.matching import avatar_weights, motion_weights
 from mien.model.network import Network, prune
 from mien.render import Backend, splat
@@ -54,10 +55,11 @@ class Direction:
 def encode(
     network: Network, portrait: Portrait, grid: int, *, weights: str | None = None
 ) -> Avatar:
-    """A portrait to an avatar of at most grid² + (grid/2)² Gaussians.
+    """A portrait to an avatar of about grid² + (grid/2)² Gaussians at most.
 
-    Invisible ones, and those made up where the photo shows nobody, are dropped; the colours of the
-    others are fitted to the photo (see `fitting`).
+    More are added where the face's sides would show gaps (see `model.gaps`). Invisible ones, and
+    those made up where the photo shows nobody, are dropped; the colours of the others are fitted
+    to the photo (see `fitting`).
 
     Args:
         network: a preset's networks; the avatar lands on their device.
@@ -69,7 +71,8 @@ def encode(
     batch = portrait.map(lambda t: t[None])
     latent = portrait_latent(network, portrait)[None]
     avatar = network.encode(batch.image, batch.alpha, batch.camera, latent, grid)
-    seen = prune(avatar[0], portrait.alpha, portrait.camera, network.decoder)
+    whole = close_gaps(network, avatar[0], grid)
+    seen = prune(whole, portrait.alpha, portrait.camera, network.decoder)
     fitted = fit_colors(network, seen, portrait)
     return replace(fitted, weights=weights or avatar_weights(network))
 

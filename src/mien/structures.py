@@ -24,6 +24,7 @@ from typing import Self
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 RADIUS = 2.7
 """Distance from the camera to the head's centre, in canonical units."""
@@ -187,6 +188,19 @@ def rigid_inverse(transform: Tensor) -> Tensor:
     result[..., :3, :3] = axes
     result[..., :3, 3] = -(axes @ transform[..., :3, 3:])[..., 0]
     return result
+
+
+def rotations(quats: Tensor) -> Tensor:
+    """Rotation matrices (*B, 3, 3) of quaternions (*B, 4), wxyz, of any length but 0."""
+    w, x, y, z = normalize(quats, dim=-1).unbind(-1)
+    return torch.stack(
+        [
+            1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+            2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+            2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+        ],
+        -1,
+    ).unflatten(-1, (3, 3))  # fmt: skip
 
 
 def intrinsics_from_fov(

@@ -132,7 +132,8 @@ def test_the_frames_are_those_of_the_pipeline(
         assert one.dtype == torch.uint8
         # A pixel that is nearly clear may have any colour.
         alpha = other[..., 3:] / 255 if see_through else torch.tensor(1.0)
-        assert psnr(alpha * one[..., :3] / 255, alpha * other[..., :3] / 255) > 45
+        # bfloat16 may swap the order of Gaussians that lie close together: 47 and more of most.
+        assert psnr(alpha * one[..., :3] / 255, alpha * other[..., :3] / 255) > 42
 
 
 def test_a_baked_avatar_performs_takes(network: Network, avatar: Avatar, baked: Baked) -> None:

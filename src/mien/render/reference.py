@@ -15,10 +15,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 from torch.utils.checkpoint import checkpoint
 
-from mien.structures import Camera, Gaussians, Rendered
+from mien.structures import Camera, Gaussians, Rendered, rotations
 
 NEAR = 0.01
 """Gaussians whose centre is nearer to the camera's plane than this are not drawn."""
@@ -145,19 +144,6 @@ def _pinhole(local: Tensor, intrinsics: Tensor, size: tuple[int, int]) -> tuple[
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """Product of small matrices, in full precision: `@` may take shortcuts (TF32) on a GPU."""
     return (a[..., :, :, None] * b[..., None, :, :]).sum(-2)
-
-
-def rotations(quats: Tensor) -> Tensor:
-    """Rotation matrices (*B, 3, 3) of quaternions (*B, 4), wxyz, of any length but 0."""
-    w, x, y, z = normalize(quats, dim=-1).unbind(-1)
-    return torch.stack(
-        [
-            1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-            2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-            2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-        ],
-        -1,
-    ).unflatten(-1, (3, 3))  # fmt: skip
 
 
 def blend(splats: Splats, size: tuple[int, int]) -> Tensor:
