@@ -21,6 +21,15 @@ def test_whole_shifts_are_exact_and_black_lies_beyond() -> None:
     assert not crop[:2].any()
 
 
+@pytest.mark.parametrize("step", [1, 2, 6])
+def test_the_mirror_image_may_stand_beyond(step: int) -> None:
+    image = np.repeat(np.repeat(np.arange(100, 120, dtype=np.uint8)[None], 20, 0), step, 1)
+    image = np.repeat(image, step, 0)
+    crop = warp(image, frame(step, x=15 * step, y=-2 * step), 10, mirrored=True)
+    expected = [115, 116, 117, 118, 119, 119, 118, 117, 116, 115]
+    np.testing.assert_array_equal(crop, np.tile(expected, (10, 1)))
+
+
 @pytest.mark.parametrize("factor", [2, 3, 4, 8])
 def test_shrinking_by_a_whole_factor_averages_blocks(factor: int) -> None:
     """Holds only if pixel centres lie at +0.5."""

@@ -137,7 +137,8 @@ def crop_portrait(
     """
     pose = fit_pose(landmarks[None])
     image_from_crop = pose.image_from_crop(size, fov)[0]
-    crop = warp(image, image_from_crop, size)
+    # Mirrored, people go on beyond the photo's border; black would be taken for shoulders.
+    crop = warp(image, image_from_crop, size, mirrored=True)
     turn = np.linalg.inv(image_from_crop[:, :2])
     with Matter() as matter:
         alpha = matter(crop, (landmarks[:, :2] - image_from_crop[:, 2]) @ turn.T)

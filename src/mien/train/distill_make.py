@@ -40,6 +40,9 @@ from mien.train.distill_plan import Plan, plan
 from mien.train.reader import Reader, face_crop
 from mien.train.taught import SUFFIX
 
+ROOM = 3
+"""64ths of the picture by which what the teacher draws may lie beyond whom the photo shows."""
+
 
 @dataclass(frozen=True)
 class Make:
@@ -305,7 +308,7 @@ def draw(
     # Beyond the photo's border nothing is known, so nothing may be taught there; and where the
     # photo shows nobody, nobody is in the same view of the same head.
     side = pictures.shape[-1]
-    near = near_somebody(frames.pixels[photos, 3:].to(device).float() / 255.0)
+    near = near_somebody(frames.pixels[photos, 3:].to(device).float() / 255.0, ROOM)
     near = torch.nn.functional.interpolate(near, size=(side, side), mode="bilinear")
     pictures = pictures * inside_mask(frames.inside[photos].to(device), side) * near
     return (pictures * 255.0 + 0.5).to(torch.uint8).cpu()

@@ -154,7 +154,7 @@ def _samples(
             turn, shift = np.linalg.inv(image_from_crop[:, :2]), image_from_crop[:, 2]
             height, width = image.shape[:2]
             corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
-            crop = warp(image, image_from_crop, size)
+            crop = warp(image, image_from_crop, size, mirrored=True)
             # What lies beyond the photo's border is unknown, whatever the matte makes of it.
             known = warp(np.full((height, width), 255, np.uint8), image_from_crop, size) > 250
             alpha = matter(crop, (landmarks[index, :, :2] - shift) @ turn.T) * known
