@@ -71,7 +71,7 @@ def encode(
     batch = portrait.map(lambda t: t[None])
     latent = portrait_latent(network, portrait)[None]
     avatar = network.encode(batch.image, batch.alpha, batch.camera, latent, grid)
-    whole = close_gaps(network, avatar[0], grid, portrait.landmarks)
+    whole = close_gaps(network, avatar[0], grid)
     seen = prune(whole, portrait.alpha, portrait.camera, network.decoder)
     fitted = fit_colors(network, seen, portrait)
     return replace(fitted, weights=weights or avatar_weights(network))

@@ -15,7 +15,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mien.model.motion import EYES
 from mien.model.network import Network
 from mien.structures import Avatar, Gaussians, rotations
 
@@ -31,13 +30,9 @@ OPAQUE = 0.6
 MOST = 6
 """At most so many are put between two."""
 
-EYE = 0.7
-"""Nothing is added nearer to an eye's middle than so many of its widths: what lies between lid and
-eyeball belongs to neither."""
-
 
 @torch.no_grad()
-def close_gaps(network: Network, avatar: Avatar, grid: int, landmarks: Tensor) -> Avatar:
+def close_gaps(network: Network, avatar: Avatar, grid: int) -> Avatar:
     """An avatar with more Gaussians where its surface, at rest, is thin when seen askew.
 
     They are read as their neighbours were, in between, so they move as these do, and from the
@@ -48,14 +43,13 @@ def close_gaps(network: Network, avatar: Avatar, grid: int, landmarks: Tensor) -
         avatar: unbatched, as it was encoded, none of its Gaussians dropped; one without anchors
             has no grid and is returned as it is.
         grid: side of its front layer.
-        landmarks: (478, 3) canonical, of the photo.
     """
     if avatar.anchors is None:
         return avatar
     gaussians, _ = network.animate(avatar, avatar.source_latent)
     first, second = _neighbours(grid, gaussians.means.device)
     apart, gap = _gaps(gaussians, first, second)
-    solid = (gaussians.opacities > OPAQUE) & ~_in_an_eye(gaussians.means, landmarks)
+    solid = gaussians.opacities > OPAQUE
     surface = solid[first] & solid[second] & (apart < APART)
     count = torch.where(surface, torch.ceil(gap / GAP) - 1, 0).clamp(0, MOST).long()
     pair = torch.repeat_interleave(count)
@@ -88,13 +82,6 @@ def _neighbours(grid: int, device: torch.device) -> tuple[Tensor, Tensor]:
     first = torch.cat([index[:, :-1].flatten(), index[:-1].flatten()])
     second = torch.cat([index[:, 1:].flatten(), index[1:].flatten()])
     return first, second
-
-
-def _in_an_eye(means: Tensor, landmarks: Tensor) -> Tensor:
-    """(N,) whether points (N, 3) lie in an eye, or on its lids."""
-    corners = landmarks[torch.tensor([eye[:2] for eye in EYES], device=landmarks.device)]
-    width = (corners[:, 0] - corners[:, 1]).norm(dim=-1)
-    return (torch.cdist(means, corners.mean(1)) < EYE * width).any(-1)
 
 
 def _gaps(gaussians: Gaussians, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
