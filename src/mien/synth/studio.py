@@ -232,10 +232,12 @@ class Studio:
 
     def _exposure(self, normals: np.ndarray, light: Light) -> np.ndarray:
         """Share (R, 3) of the surroundings' light that the head itself lets through."""
-        facing = np.clip(self.directions @ normals.T, 0, None)
-        radiance = np.clip(self.basis @ light.sh, 0, None).astype(np.float32)
-        arriving = (self.visible * facing).T @ radiance
-        return np.clip(arriving / np.maximum(facing.T @ radiance, 1e-4), 0.03, 1.0)
+        facing = self.directions @ normals.T
+        np.maximum(facing, 0, out=facing)
+        radiance = np.clip(self.basis @ light.sh, 0, None).astype(np.float32).T
+        whole = radiance @ facing
+        arriving = radiance @ np.multiply(facing, self.visible, out=facing)
+        return np.clip(arriving / np.maximum(whole, 1e-4), 0.03, 1.0).T
 
 
 def _creases(seed: int, face: np.ndarray) -> dict[str, Any]:
