@@ -31,6 +31,8 @@ from mien.errors import MienError
 from mien.files import atomic_output
 from mien.structures import LANDMARKS, Camera, TensorRecord
 
+_SMALL = 1024  # bytes
+
 LABELS = {
     "landmarks": (LANDMARKS, 3),
     "world_from_cam": (4, 4),
@@ -99,14 +101,18 @@ def _webp(picture: np.ndarray, quality: int, effort: int) -> bytes:
 
 
 def _npz(arrays: Mapping[str, np.ndarray | np.generic], effort: int) -> bytes:
-    """As `np.savez_compressed` writes it, but as hard as wished, and without the time of day."""
+    """As `np.savez_compressed` writes it, but as hard as wished, and without the time of day.
+
+    Making the deflater takes longer than packing a few numbers is worth: what is small is stored.
+    """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
             content = io.BytesIO()
             np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
-            info = zipfile.ZipInfo(f"{name}.npy")
-            archive.writestr(info, content.getvalue(), zipfile.ZIP_DEFLATED, max(1, effort))
+            info, small = zipfile.ZipInfo(f"{name}.npy"), content.tell() < _SMALL
+            kind = zipfile.ZIP_STORED if small else zipfile.ZIP_DEFLATED
+            archive.writestr(info, content.getvalue(), kind, max(1, effort))
     return buffer.getvalue()
 
 

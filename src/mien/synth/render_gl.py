@@ -7,7 +7,7 @@ context and must be used by one thread. Skin, eyes, hair and cloth are shaded in
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import moderngl
@@ -208,6 +208,7 @@ class Renderer:
 
     def _pose(self, pose: Pose) -> None:
         moving = np.concatenate([pose.positions, pose.normals, pose.exposure], 1)
+        self._moving.orphan()  # the GPU may still draw the last pose
         self._moving.write(moving.astype("f4").tobytes())
         for mesh in self._loose:
             mesh.release()
@@ -230,12 +231,25 @@ class Renderer:
         clip = {"clip_from_head": shadow.T.astype("f4").tobytes(), "camera": (0.0, 0.0, 0.0)}
         self._draw(meshes, "shadow", self._posed | clip)
 
-    def draw(self, view: View, dense: bool = True) -> Picture:
-        """Draw the loaded person in the pose taken last; with depth and so on if `dense`."""
-        with self.ctx:
-            return self._draw_view(view, dense)
+    def expose(self, view: View, dense: bool = True) -> Callable[[], Picture]:
+        """Draw the loaded person in the pose taken last; with depth and so on if `dense`.
 
-    def _draw_view(self, view: View, dense: bool) -> Picture:
+        Returns what fetches the picture, to be called once; until then the GPU draws by itself.
+        """
+        with self.ctx:  # leaving a context sends off what it was asked
+            developed = self._draw_view(view, dense)
+
+        def fetch() -> Picture:
+            with self.ctx:
+                return developed()
+
+        return fetch
+
+    def draw(self, view: View, dense: bool = True) -> Picture:
+        """What `expose` draws, waited for."""
+        return self.expose(view, dense)()
+
+    def _draw_view(self, view: View, dense: bool) -> Callable[[], Picture]:
         clip = clip_from_head(view.cam_from_head, view.intrinsics)
         uniforms = self._posed | {
             "clip_from_head": clip.T.astype("f4").tobytes(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -215,6 +216,15 @@ class Studio:
 
         Depth is in canonical units.
         """
+        return self.expose(camera, scene, seed, dense)()
+
+    def expose(
+        self, camera: Camera, scene: Scene, seed: int, dense: bool = True
+    ) -> Callable[[], Picture]:
+        """What `shoot` photographs, without waiting for it.
+
+        Returns what fetches the picture, to be called once; the next pose may be taken before.
+        """
         if self.person is None:
             raise ValueError("nobody has entered the studio")
         view = View(
@@ -226,9 +236,14 @@ class Studio:
             balance=scene.balance,
             seed=seed & 0xFFFFFFFF,
         )
-        picture = self.renderer.draw(view, dense)
+        exposed = self.renderer.expose(view, dense)
         scale = np.float32(canonical().facekit_scale)
-        return dataclasses.replace(picture, depth=picture.depth * scale)
+
+        def fetch() -> Picture:
+            picture = exposed()
+            return dataclasses.replace(picture, depth=picture.depth * scale)
+
+        return fetch
 
     def _exposure(self, normals: np.ndarray, light: Light) -> np.ndarray:
         """Share (R, 3) of the surroundings' light that the head itself lets through."""
