@@ -326,9 +326,7 @@ def sample_members(shot: Shot, dense: bool) -> list[tuple[str, bytes]]:
         "seed": np.int64(shot.seed),
     }
     if dense:
-        more["depth"] = (
-            torch.from_numpy(picture.depth).half().numpy()
-        )  # numpy takes ten times as long
+        more["depth"] = torch.from_numpy(picture.depth).half().numpy()  # numpy is slow at it
         more["parts"] = picture.parts
         more["normals"] = picture.normals
     return members(sample, effort=0, more=more)  # of a picture's time more would be most
