@@ -95,8 +95,9 @@ class Carriage:
         distance, near = KDTree(rest).query(self.grid.reshape(-1, 3), k=6)
         weight = 1.0 / (distance**2 + 0.4)
         weight /= weight.sum(1, keepdims=True)
-        place = np.repeat(np.arange(len(near)), 6), near.ravel()
-        self.mean = csr_matrix((weight.ravel(), place), shape=(len(near), len(rest)))
+        cells = np.arange(distance.shape[0])
+        place = np.repeat(cells, 6), np.ravel(near)
+        self.mean = csr_matrix((weight.ravel(), place), shape=(len(cells), len(rest)))
 
     def to(self, posed: np.ndarray) -> Field:
         """The displacement (…, 3) that brings rest coordinates along with this skin (n, 3)."""

@@ -347,7 +347,10 @@ def _gather_clumps(
     leader = strands[leaders[near]]
     along = np.linspace(0, 1, POINTS)[None, :, None]
     amount = cut.clump * along**1.2 * rng.uniform(0.5, 1.0, (len(strands), 1, 1))
-    return strands * (1 - amount) + leader * amount
+    leader -= strands
+    leader *= amount
+    leader += strands
+    return leader
 
 
 def ribbons(

@@ -222,9 +222,11 @@ class Renderer:
             self._pose(pose)
 
     def _pose(self, pose: Pose) -> None:
-        moving = np.concatenate([pose.positions, pose.normals, pose.exposure], 1)
+        moving = np.empty((len(pose.positions), 9), "f4")
+        for place, part in enumerate((pose.positions, pose.normals, pose.exposure)):
+            moving[:, 3 * place : 3 * place + 3] = part
         self._moving.orphan()  # the GPU may still draw the last pose
-        self._moving.write(moving.astype("f4").tobytes())
+        self._moving.write(moving)
         for mesh in self._loose:
             mesh.release()
         self._loose = [self._strand_mesh(s) for s in pose.strands]

@@ -200,7 +200,7 @@ class Studio:
         solids = [tongue(vertices[self.lip], out, side)] if out > 0 else []
         strands = [rooted.posed(vertices) for rooted in person.rooted]
         exposure = self._exposure(normals, scene.light) * person.under_hair[:, None]
-        place = vertices[self.draw]
+        place = posed[0].numpy()[self.draw]
         self.renderer.pose(
             Pose(place, normals, exposure, scene.light, torso, uniforms, strands, solids)
         )
