@@ -37,7 +37,7 @@ try:
 except ImportError:  # it comes with the extra `synth`
     isal_zlib = None
 
-_SMALL = 1024  # bytes
+_SMALL = 4096  # bytes
 _NEW_YEAR = 0x21  # the first day that archives know, 1980
 
 LABELS = {
