@@ -51,8 +51,6 @@ def test_ribbons_of_a_shared_list_are_those_of_their_own(
 
     shared = photo()
     monkeypatch.setattr(studio.renderer, "_ribbon_arrays", {})
-    monkeypatch.setattr(
-        render_gl, "_RIBBONS", 1
-    )  # lists no longer than needed
+    monkeypatch.setattr(render_gl, "_RIBBONS", 1)  # lists no longer than needed
     np.testing.assert_array_equal(photo(), shared)
     assert len(studio.renderer._ribbon_arrays) > 0
