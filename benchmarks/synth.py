@@ -54,7 +54,10 @@ def rate(config: SynthConfig, seconds: float) -> tuple[float, float]:
 
 
 def passes(config: SynthConfig, people: int) -> dict[str, list[float]]:
-    """Milliseconds of each step in one process; those of the GPU by its own clock."""
+    """Milliseconds of each step in one process; those of the GPU by its own clock.
+
+    Asking the GPU's clock waits for it, so that nothing runs ahead here as it does in `rate`.
+    """
     spent: dict[str, list[float]] = defaultdict(list)
     studio = open_studio(config)
     renderer = studio.renderer
@@ -79,9 +82,10 @@ def passes(config: SynthConfig, people: int) -> dict[str, list[float]]:
     clocked(studio.maker, "make", lambda *_: "person: made")
     clocked(renderer, "load", lambda *_: "person: uploaded")
     clocked(studio, "pose", lambda *_: "face: posed, uploaded, shadowed")
-    clocked(renderer, "draw", lambda *_: "picture: drawn and read back")
+    clocked(renderer, "expose", lambda *_: "picture: asked for")
+    clocked(renderer.film, "fetch", lambda *_: "picture: read back")
     clocked(renderer, "_draw", lambda _, use, __: f"GPU: {use}", on_gpu=True)
-    clocked(renderer.film, "develop", lambda *_: "GPU: averaged, read back", on_gpu=True)
+    clocked(renderer.film, "develop", lambda *_: "GPU: averaged", on_gpu=True)
     for seed in range(people + 1):
         if seed == 1:
             spent.clear()  # the first one warms up

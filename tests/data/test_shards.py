@@ -1,12 +1,15 @@
 """Shards are whole or absent, and come back as they went in."""
 
+import io
 import itertools
+import zipfile
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
+from mien.data import shards
 from mien.data.shards import Sample, load_frames, read_shards, write_shards
 from mien.errors import MienError
 
@@ -63,3 +66,32 @@ def test_processes_load_what_one_does(tmp_path):
     assert alone.people == together.people
     for name in ("pixels", "landmarks", "inside", "take"):
         assert torch.equal(getattr(alone, name), getattr(together, name)), name
+
+
+@pytest.mark.parametrize("effort", [0, 1, 6])
+@pytest.mark.parametrize("isal", [True, False])
+def test_labels_are_an_archive_that_numpy_reads(
+    effort: int, isal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isal:
+        monkeypatch.setattr(shards, "isal_zlib", None)
+    rng = np.random.default_rng(0)
+    arrays = {
+        "few": rng.normal(size=(4, 4)).astype(np.float32),
+        "many": rng.integers(-9, 9, (90, 90, 3)).astype(np.int8),
+        "turned": np.arange(6000, dtype=np.uint16).reshape(60, 100).T,
+        "name": np.str_("someone"),
+        "none": np.zeros((0, 3)),
+    }
+    packed = shards._npz(arrays, effort)
+    assert packed == shards._npz(arrays, effort)
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        assert archive.testzip() is None
+        kinds = {info.filename: info.compress_type for info in archive.infolist()}
+        assert kinds["few.npy"] == zipfile.ZIP_STORED
+        assert kinds["many.npy"] == zipfile.ZIP_DEFLATED
+    with np.load(io.BytesIO(packed), allow_pickle=False) as archive:
+        assert list(archive) == list(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(archive[name], array)
+            assert archive[name].dtype == np.asanyarray(array).dtype

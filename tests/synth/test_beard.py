@@ -5,12 +5,13 @@ from scipy.spatial.transform import Rotation
 
 from mien.synth.beard import STYLES, grow_beard, grow_brows, growth
 from mien.synth.rig import Rig
+from mien.synth.roots import Surface
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_beard_turns_with_the_face(style: str, rig: Rig) -> None:
     rest, faces = rig.vertices.numpy().astype(float), rig.faces_of("skin").numpy()
-    rooted = grow_beard(style, np.random.default_rng(0), rest, faces, np.full(3, 0.1), 0.2)
+    rooted = grow_beard(style, np.random.default_rng(0), Surface(rest, faces), np.full(3, 0.1), 0.2)
     still = rooted.posed(rest).points
     turn = Rotation.from_euler("xyz", [10, 20, 30], degrees=True).as_matrix()
     moved = rooted.posed(rest @ turn.T + [1.0, 0.0, 2.0]).points
@@ -31,7 +32,7 @@ def test_brows_grow_between_their_ends_and_stay_short() -> None:
     line = np.array(
         [[-5.8, 5.2, 8], [-4.9, 6.0, 9], [-3.8, 6.3, 9], [-2.4, 6.2, 9], [-1.2, 5.9, 9]]
     )
-    rooted = grow_brows(np.random.default_rng(1), rest, faces, line, np.full(3, 0.1), 0.5)
+    rooted = grow_brows(np.random.default_rng(1), Surface(rest, faces), line, np.full(3, 0.1), 0.5)
     points = rooted.posed(rest).points[..., :3]
     reach = np.abs(points[:, 0, 0])
     assert 0.6 < reach.min() < reach.max() < 6.4

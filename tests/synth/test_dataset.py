@@ -1,6 +1,7 @@
 import errno
 import io
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 from mien.data.shards import read_shards
 from mien.errors import MienError
 from mien.synth import dataset
-from mien.synth.dataset import TINY, SynthConfig, generate
+from mien.synth.dataset import TINY, SynthConfig, generate, photograph, sample_members
+from mien.synth.scene import Picture
 from mien.synth.studio import Studio
 
 
@@ -112,3 +114,21 @@ def test_pictures_lie_on_grey() -> None:
 def test_two_processes_make_what_one_makes(made: tuple[Path, list[Path]], tmp_path: Path) -> None:
     again = generate(config(tmp_path, workers=2))
     assert [p.read_bytes() for p in again] == [p.read_bytes() for p in made[1]]
+
+
+def test_a_picture_ahead_is_the_picture(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = config(tmp_path, faces=3, views=2)
+    ahead = list(photograph(studio, wanted, 5))
+
+    def at_once(*args: object) -> Callable[[], Picture]:
+        picture = studio.shoot(*args)  # type: ignore[arg-type]
+        return lambda: picture
+
+    real = studio.expose
+    monkeypatch.setattr(studio, "shoot", lambda *args: real(*args)())
+    monkeypatch.setattr(studio, "expose", at_once)
+    plain = list(photograph(studio, wanted, 5))
+    assert [shot.key for shot in ahead] == [shot.key for shot in plain]
+    assert [sample_members(s, True) for s in ahead] == [sample_members(s, True) for s in plain]

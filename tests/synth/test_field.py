@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.spatial import KDTree
 
 from mien.synth.field import Carriage, Field, Ground, grid_points
 
@@ -31,3 +32,13 @@ def test_what_is_carried_goes_with_the_skin(ball: np.ndarray) -> None:
     field = Carriage(rest).to(rest + shift)
     points = np.random.default_rng(1).normal(size=(5, 4, 3)) * 9
     np.testing.assert_allclose(field(points), np.broadcast_to(shift, points.shape), atol=1e-5)
+
+
+def test_skin_that_is_carried_is_the_mean_of_what_is_near(ball: np.ndarray) -> None:
+    rest, shift = 8.0 * ball, np.random.default_rng(2).normal(size=ball.shape)
+    carriage = Carriage(rest)
+    distance, near = KDTree(rest).query(carriage.grid.reshape(-1, 3), k=6)
+    weight = 1 / (distance**2 + 0.4)
+    mean = (shift[near] * (weight / weight.sum(1, keepdims=True))[..., None]).sum(1)
+    values = carriage.to(rest + shift).values
+    np.testing.assert_allclose(values, mean.reshape(values.shape), atol=1e-6)

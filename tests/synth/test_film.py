@@ -42,3 +42,16 @@ def test_blur_softens_the_picture_and_leaves_the_labels(studio: Studio) -> None:
         np.abs(np.diff(soft.alpha.astype(int))).max()
         < np.abs(np.diff(sharp.alpha.astype(int))).max()
     )
+
+
+def test_pictures_may_be_fetched_later_and_in_any_order(studio: Studio) -> None:
+    scene = sample_scene(np.random.default_rng(4))
+    cameras = [Camera.orbit(yaw, 0.1) for yaw in (-0.5, 0.0, 0.5)]
+    studio.pose(blend({"jawOpen": 0.5}), scene, STILL)
+    plain = [studio.shoot(camera, scene, 0) for camera in cameras]
+    waiting = [studio.expose(camera, scene, 0) for camera in cameras]
+    studio.pose(blend({}), scene, STILL)  # another face does not reach what was exposed
+    for k in (2, 0, 1):
+        picture = waiting[k]()
+        for name in ("image", "alpha", "depth", "parts", "normals"):
+            np.testing.assert_array_equal(getattr(picture, name), getattr(plain[k], name))

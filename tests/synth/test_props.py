@@ -23,3 +23,14 @@ def test_frames_sit_before_the_eyes() -> None:
     assert glasses.positions[:, 2].max() > 10.5
     assert np.abs(glasses.positions[:, 0]).max() < 8.6
     assert glasses.triangles.max() == len(glasses.positions) - 1
+
+
+def test_normals_are_those_that_triangles_add_up_to() -> None:
+    rng = np.random.default_rng(0)
+    points, triangles = rng.normal(size=(30, 3)), rng.integers(0, 30, (50, 3))
+    total = np.zeros((30, 3))
+    for corners in triangles:
+        a, b, c = points[corners]
+        total[corners] += np.cross(b - a, c - a) if len(set(corners)) == 3 else 0.0
+    plain = total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-9)
+    np.testing.assert_allclose(props.vertex_normals(points, triangles), plain, atol=1e-7)

@@ -3,9 +3,12 @@ import numpy as np
 import pytest
 
 from mien.errors import MienError
+from mien.structures import Camera
+from mien.synth import render_gl
+from mien.synth.expression import blend
 from mien.synth.render_gl import Renderer
 from mien.synth.scene import shadow_from_head
-from mien.synth.studio import Studio
+from mien.synth.studio import Studio, sample_scene
 
 
 def test_no_opengl_is_a_sentence(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +37,20 @@ def test_the_shadow_view_looks_from_the_lamp() -> None:
     )
     assert near[2] < far[2]
     np.testing.assert_allclose(near[:2] - far[:2], 0, atol=1e-9)
+
+
+def test_ribbons_of_a_shared_list_are_those_of_their_own(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def photo() -> np.ndarray:
+        studio.enter(studio.maker.make(3))
+        scene = sample_scene(np.random.default_rng(4))
+        studio.pose(blend({}), scene, np.array([1.0, 0.0, 0.0, 0.0]))
+        picture = studio.shoot(Camera.orbit(0.3, 0.1), scene, 0)
+        return np.dstack([picture.image, picture.parts])
+
+    shared = photo()
+    monkeypatch.setattr(studio.renderer, "_ribbon_arrays", {})
+    monkeypatch.setattr(render_gl, "_RIBBONS", 1)  # lists no longer than needed
+    np.testing.assert_array_equal(photo(), shared)
+    assert len(studio.renderer._ribbon_arrays) > 0

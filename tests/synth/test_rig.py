@@ -19,6 +19,19 @@ def test_tiny_rig_has_every_part(rig: Rig) -> None:
     assert rig.expression.shape == (len(ARKIT), rig.vertices.numel())
 
 
+def test_normals_are_the_sum_of_what_triangles_say(rig: Rig) -> None:
+    heads = rig.shape(torch.randn(2, 8, generator=torch.Generator().manual_seed(0)))
+    corners = heads[:, rig.triangles]
+    face = torch.linalg.cross(
+        corners[:, :, 1] - corners[:, :, 0], corners[:, :, 2] - corners[:, :, 0]
+    )
+    total = torch.zeros_like(heads)
+    for corner in rig.triangles.T:
+        total.index_add_(1, corner, face)
+    plain = torch.nn.functional.normalize(total, dim=-1)
+    torch.testing.assert_close(rig.normals(heads), plain)
+
+
 def test_normals_point_out_of_the_head(rig: Rig) -> None:
     normals = rig.normals(rig.vertices[None])[0]
     skin = rig.faces_of("skin").unique()

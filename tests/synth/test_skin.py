@@ -11,9 +11,10 @@ def test_the_bank_is_whole() -> None:
     assert bank.male.any()
     assert not bank.male.all()
     assert bank.old.any()
-    log, low, trust = (m.astype(np.float32) for m in bank.ratio(0))
+    log, low, trust, middle = (m.astype(np.float32) for m in bank.ratio(0))
     assert log.shape == low.shape == (*trust.shape, 3)
     assert low.std() < log.std()
+    np.testing.assert_array_equal(middle, np.median(low[trust > 0.5], 0))
     assert 0 <= trust.min() < trust.max() <= 1
 
 

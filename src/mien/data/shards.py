@@ -14,9 +14,10 @@ import math
 import multiprocessing
 import os
 import shutil
+import struct
 import tarfile
 import tempfile
-import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -30,6 +31,14 @@ from torch import Tensor
 from mien.errors import MienError
 from mien.files import atomic_output
 from mien.structures import LANDMARKS, Camera, TensorRecord
+
+try:
+    from isal import isal_zlib
+except ImportError:  # it comes with the extra `synth`
+    isal_zlib = None
+
+_SMALL = 4096  # bytes
+_NEW_YEAR = 0x21  # the first day that archives know, 1980
 
 LABELS = {
     "landmarks": (LANDMARKS, 3),
@@ -99,15 +108,34 @@ def _webp(picture: np.ndarray, quality: int, effort: int) -> bytes:
 
 
 def _npz(arrays: Mapping[str, np.ndarray | np.generic], effort: int) -> bytes:
-    """As `np.savez_compressed` writes it, but as hard as wished, and without the time of day."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in arrays.items():
-            content = io.BytesIO()
-            np.lib.format.write_array(content, np.asanyarray(array), allow_pickle=False)
-            info = zipfile.ZipInfo(f"{name}.npy")
-            archive.writestr(info, content.getvalue(), zipfile.ZIP_DEFLATED, max(1, effort))
-    return buffer.getvalue()
+    """As `np.savez_compressed` writes it, but as hard as wished, and without the time of day.
+
+    Written by hand (PKWARE's APPNOTE, 4.3), for `zipfile` knows one deflater. What is small is
+    stored: making a deflater would take longer than it saves.
+    """
+    files, index = bytearray(), bytearray()
+    for name, array in arrays.items():
+        buffer = io.BytesIO()
+        np.lib.format.write_array(buffer, np.asanyarray(array), allow_pickle=False)
+        content, title = buffer.getvalue(), f"{name}.npy".encode()
+        method, packed = (0, content) if len(content) < _SMALL else (8, _deflated(content, effort))
+        sizes = zlib.crc32(content), len(packed), len(content), len(title), 0
+        about = struct.pack("<5H3L2H", 20, 0, method, 0, _NEW_YEAR, *sizes)
+        index += b"PK\1\2" + struct.pack("<H", 20) + about
+        index += struct.pack("<3H2L", 0, 0, 0, 0, len(files)) + title
+        files += b"PK\3\4" + about + title + packed
+    count = len(arrays)
+    end = struct.pack("<4H2LH", 0, 0, count, count, len(index), len(files), 0)
+    return bytes(files + index + b"PK\5\6" + end)
+
+
+def _deflated(content: bytes, effort: int) -> bytes:
+    """A raw deflate stream; at effort 0 by ISA-L where it is installed, in a fifth of the time."""
+    if effort == 0 and isal_zlib is not None:
+        packer = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)
+    else:
+        packer = zlib.compressobj(max(1, effort), zlib.DEFLATED, -15)
+    return packer.compress(content) + packer.flush()
 
 
 def members(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mien.synth.roots import Surface
 from mien.synth.scene import Strands
 
 POINTS = 5
@@ -81,19 +82,18 @@ def growth(points: np.ndarray, style: str) -> np.ndarray:
 def grow_beard(
     style: str,
     rng: np.random.Generator,
-    rest: np.ndarray,
-    faces: np.ndarray,
+    face: Surface,
     color: np.ndarray,
     grey: float,
 ) -> Rooted:
-    """A beard on the face (V, 3), (F, 3) of nobody.
+    """A beard on the face of nobody.
 
     Args:
         color: (3,) linear; grey: share of hair without pigment.
     """
     count = {"stubble": 7000, "moustache": 900}.get(style, 4000)
-    where = growth(rest[faces].mean(1), style) * (rest[faces][..., 2].mean(1) > 0)
-    corners, weights, root, axes = _roots(rng, rest, faces, where, count)
+    where = growth(face.middle, style) * (face.middle[:, 2] > 0)
+    corners, weights, root, axes = _roots(rng, face, where, count)
     length = {"stubble": rng.uniform(0.05, 0.16), "full": rng.uniform(0.6, 3.0)}.get(
         style, rng.uniform(0.4, 1.4)
     )
@@ -117,8 +117,7 @@ def grow_beard(
 
 def grow_brows(
     rng: np.random.Generator,
-    rest: np.ndarray,
-    faces: np.ndarray,
+    face: Surface,
     line: np.ndarray,
     color: np.ndarray,
     density: float,
@@ -129,7 +128,7 @@ def grow_brows(
         line: (5, ≥ 2) upper edge of one brow, from its outer to its inner end.
         density: share of full growth, in (0, 1].
     """
-    middle = rest[faces].mean(1)
+    middle = face.middle
     across = np.abs(middle[:, 0])
     ends = np.sort(np.abs(line[:, 0]))
     span = max(ends[-1] - ends[0], 0.1)
@@ -139,7 +138,7 @@ def grow_brows(
     where = np.clip(1.3 - np.abs(middle[:, 1] - center) / half, 0, 1) * inside
     where = where * np.clip((across - ends[0] + 0.2) / 0.9, 0, 1)  # sparse above the nose
     count = int(1400 * density)
-    corners, weights, root, axes = _roots(rng, rest, faces, where, count)
+    corners, weights, root, axes = _roots(rng, face, where, count)
     outer = np.clip((np.abs(root[:, :1]) - ends[0]) / span, 0, 1)
     side = np.sign(root[:, :1])
     comb = np.concatenate([side * (0.35 + outer), 0.9 - 1.25 * outer, -0.3 * outer], 1)
@@ -158,17 +157,13 @@ def grow_brows(
 
 
 def _roots(
-    rng: np.random.Generator, rest: np.ndarray, faces: np.ndarray, where: np.ndarray, count: int
+    rng: np.random.Generator, face: Surface, where: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Random places on the face, as dense as `where` (F,) says.
 
     Returns (S, 3) vertices, (S, 3) weights, (S, 3) points and (S, 3, 3) axes.
     """
-    triangle = rest[faces]
-    edges = triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0]
-    weight = np.linalg.norm(np.cross(*edges), axis=1) * where + 1e-12
-    chosen = rng.choice(len(faces), count, p=weight / weight.sum())
-    split = np.sort(rng.random((count, 2)), 1)
-    weights = np.stack([split[:, 0], split[:, 1] - split[:, 0], 1 - split[:, 1]], -1)
-    root = (triangle[chosen] * weights[..., None]).sum(1)
-    return faces[chosen], weights, root, frames(triangle[chosen])
+    chosen, weights = face.scatter(rng, where, count)
+    triangle = face.corners[chosen]
+    root = np.einsum("skc,sk->sc", triangle, weights)
+    return face.faces[chosen], weights, root, frames(triangle)

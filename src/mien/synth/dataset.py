@@ -8,6 +8,7 @@ goes on where it stopped.
 from __future__ import annotations
 
 import errno
+import functools
 import io
 import json
 import multiprocessing
@@ -255,21 +256,42 @@ class Shot:
 
 
 def photograph(studio: Studio, config: SynthConfig, seed: int) -> Iterator[Shot]:
-    """All pictures of one person. Place, hair and clothes stay; faces and cameras change."""
+    """All pictures of one person. Place, hair and clothes stay; faces and cameras change.
+
+    One picture is ahead of the one that is handed out, so that the GPU has something to do while
+    the processor poses faces and encodes pictures.
+    """
     studio.enter(studio.maker.make(seed))
     backdrop = sample_backdrop(np.random.default_rng([seed, 6]))
     away = sample_distance(np.random.default_rng([seed, 7]))
     rng = np.random.default_rng([seed, 2])
     scene = sample_scene(rng)
+    ahead: Callable[[], Shot] | None = None
     for face, coefficients in enumerate(sample_faces(rng, config.faces)):
         shown, out, side = sample_tongue(rng, coefficients)
         truth = studio.pose(shown, scene, sample_torso(rng), out, side)
         for view in range(config.views):
             camera = sample_camera(rng)
             lens = from_afar(camera, away)
-            picture = studio.shoot(lens, scene, int(rng.integers(1 << 31)), config.dense)
+            exposed = studio.expose(lens, scene, int(rng.integers(1 << 31)), config.dense)
             key = f"{seed:08d}-{face:02d}-{view:02d}"
-            yield Shot(key, seed, picture, camera, lens, truth, backdrop)
+            if ahead:
+                yield ahead()
+            ahead = functools.partial(_shot, exposed, key, seed, camera, lens, truth, backdrop)
+    if ahead:
+        yield ahead()
+
+
+def _shot(
+    exposed: Callable[[], Picture],
+    key: str,
+    seed: int,
+    camera: Camera,
+    lens: Camera,
+    truth: Truth,
+    backdrop: np.ndarray,
+) -> Shot:
+    return Shot(key, seed, exposed(), camera, lens, truth, backdrop)
 
 
 def sample_members(shot: Shot, dense: bool) -> list[tuple[str, bytes]]:
@@ -304,7 +326,7 @@ def sample_members(shot: Shot, dense: bool) -> list[tuple[str, bytes]]:
         "seed": np.int64(shot.seed),
     }
     if dense:
-        more["depth"] = picture.depth.astype(np.float16)
+        more["depth"] = torch.from_numpy(picture.depth).half().numpy()  # numpy is slow at it
         more["parts"] = picture.parts
         more["normals"] = picture.normals
     return members(sample, effort=0, more=more)  # of a picture's time more would be most

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix
 from scipy.spatial import KDTree
 
 STEP = 1.0
@@ -32,17 +33,22 @@ class Field:
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Values (..., C) at points (..., 3), between the cells' corners linearly."""
-        last = np.array(self.values.shape[:3]) - 1
-        place = (points.reshape(-1, 3) - _LOW) * (2 / (self.step * last)) - 1
-        # torch names the last axis first.
-        grid = torch.from_numpy(place[:, ::-1].astype(np.float32))
+        return self.rows(points.reshape(-1, 3).T).T.reshape(*points.shape[:-1], -1)
+
+    def rows(self, points: np.ndarray) -> np.ndarray:
+        """Values (C, n) at points (3, n): as above, a row for each coordinate and channel."""
+        grid = np.empty((points.shape[1], 3), np.float32)
+        for axis, last in enumerate(np.array(self.values.shape[:3]) - 1):
+            scale = 2 / (self.step * last)
+            # torch names the last axis first.
+            grid[:, 2 - axis] = points[axis] * scale - (_LOW[axis] * scale + 1)
         read = torch.nn.functional.grid_sample(
             torch.from_numpy(self.values).permute(3, 0, 1, 2)[None],
-            grid[None, None, None],
+            torch.from_numpy(grid)[None, None, None],
             padding_mode="border",
             align_corners=True,
         )
-        return read[0, :, 0, 0].T.numpy().reshape(*points.shape[:-1], -1)
+        return read[0, :, 0, 0].numpy()
 
 
 class Ground:
@@ -66,9 +72,14 @@ class Ground:
 
     def height(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Signed distance (...,) above the surface and its unit normal (..., 3)."""
-        found = self.field(points)
-        normal = found[..., 1:]
-        return found[..., 0], normal / (np.linalg.norm(normal, axis=-1, keepdims=True) + 1e-9)
+        height, normal = self.height_rows(points.reshape(-1, 3).T)
+        return height.reshape(points.shape[:-1]), normal.T.reshape(points.shape)
+
+    def height_rows(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Signed distance (n,) above the surface at points (3, n) and its unit normal (3, n)."""
+        found = self.field.rows(points)
+        normal = found[1:]
+        return found[0], normal / (np.sqrt((normal * normal).sum(0)) + np.float32(1e-9))
 
 
 class Carriage:
@@ -81,11 +92,14 @@ class Carriage:
     def __init__(self, rest: np.ndarray) -> None:
         self.rest = rest
         self.grid = grid_points()[::2, ::2, ::2]
-        distance, self.near = KDTree(rest).query(self.grid.reshape(-1, 3), k=6)
+        distance, near = KDTree(rest).query(self.grid.reshape(-1, 3), k=6)
         weight = 1.0 / (distance**2 + 0.4)
-        self.weight = weight / weight.sum(1, keepdims=True)
+        weight /= weight.sum(1, keepdims=True)
+        cells = np.arange(distance.shape[0])
+        place = np.repeat(cells, 6), np.ravel(near)
+        self.mean = csr_matrix((weight.ravel(), place), shape=(len(cells), len(rest)))
 
     def to(self, posed: np.ndarray) -> Field:
         """The displacement (…, 3) that brings rest coordinates along with this skin (n, 3)."""
-        shift = ((posed - self.rest)[self.near] * self.weight[..., None]).sum(1)
+        shift = self.mean @ (posed - self.rest)
         return Field(shift.reshape(self.grid.shape).astype(np.float32), 2 * STEP)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
@@ -9,6 +11,9 @@ import moderngl
 import numpy as np
 
 from mien.synth.scene import FAR, NEAR, Picture, View
+
+_PLANES = ((4, "f1"), (4, "f1"), (1, "f4"))
+"""Channels and kind of what is stored, four bytes a pixel each: colour, marks, depth."""
 
 SAMPLES = 4
 """Places within a drawn pixel that are covered or not, each on its own."""
@@ -45,9 +50,14 @@ class Film:
         )
         self._quad = ctx.vertex_array(self._resolve, [])
         self._ctx = ctx
+        self._spare: list[moderngl.Buffer] = []
 
-    def develop(self, view: View, dense: bool) -> Picture:
-        """What was exposed, as it is stored; with depth, parts and normals if `dense`."""
+    def develop(self, view: View, dense: bool) -> Callable[[], Picture]:
+        """What was exposed, as it is stored; with depth, parts and normals if `dense`.
+
+        Returns what fetches the picture, to be called once and in this context. Meanwhile other
+        pictures may be exposed: nothing waits for the GPU here.
+        """
         self._ctx.copy_framebuffer(self._large_target, self._only_color)
         for unit, texture in enumerate((self._large, self._marks, self._depth)):
             texture.use(unit)
@@ -67,28 +77,34 @@ class Film:
         target = self._dense if dense else self._plain
         target.use()
         self._quad.render(moderngl.TRIANGLES, vertices=3)
-        rgba = _read(target, 0, 4, "f1")
-        image, alpha = rgba[..., :3].copy(), rgba[..., 3].copy()
-        if not dense:
+        planes = _PLANES if dense else _PLANES[:1]
+        size = 4 * self.size**2
+        buffer = self._spare.pop() if self._spare else self._ctx.buffer(reserve=3 * size)
+        for plane, (channels, kind) in enumerate(planes):
+            target.read_into(
+                buffer, None, channels, attachment=plane, dtype=kind, write_offset=plane * size
+            )
+        return functools.partial(self.fetch, buffer, len(planes))
+
+    def fetch(self, buffer: moderngl.Buffer, count: int) -> Picture:
+        """A developed picture of `count` planes: one wait and one copy; the buffer serves again."""
+        size = self.size
+        planes = np.frombuffer(buffer.read(count * 4 * size * size), "u1")
+        planes = planes.reshape(count, size, size, 4)[:, ::-1]  # top row first
+        self._spare.append(buffer)
+        image, alpha = planes[0, ..., :3].copy(), planes[0, ..., 3].copy()
+        if count == 1:
             none = np.zeros((0, 0), np.uint8)
             return Picture(image, alpha, none.astype("f4"), none, none[..., None].astype("i1"))
-        marks = _read(target, 1, 4, "f1")
         return Picture(
             image=image,
             alpha=alpha,
-            depth=_read(target, 2, 1, "f4")[..., 0].copy(),
-            parts=marks[..., 3].copy(),
-            normals=(marks[..., :3] ^ 128).view("i1"),
+            depth=planes[2].view("f4")[..., 0].copy(),
+            parts=planes[1, ..., 3].copy(),
+            normals=(planes[1, ..., :3] ^ 128).view("i1"),
         )
 
 
 def source(name: str) -> str:
     """Text of a shader."""
     return (resources.files("mien.synth") / "shaders" / name).read_text()
-
-
-def _read(target: moderngl.Framebuffer, attachment: int, channels: int, dtype: str) -> np.ndarray:
-    """(S, S, channels), top row first."""
-    data = target.read(components=channels, attachment=attachment, dtype=dtype, alignment=1)
-    kind = {"f1": "u1", "f4": "f4"}[dtype]
-    return np.frombuffer(data, kind).reshape(target.height, target.width, channels)[::-1]

@@ -2,7 +2,8 @@
 
 Strands start on the scalp and are walked step by step: they follow the comb near the skull,
 gravity away from it, and slide over whatever they would enter. Points are rest coordinates, cm.
-Axis legend: S strands, P points of a strand.
+Axis legend: S strands, P points of a strand. While strands grow, coordinates are rows (3, S): numpy
+works through long rows several times as fast as through many triples.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from mien.synth.field import Ground
+from mien.synth.roots import Surface
 from mien.synth.scene import Strands
 
 POINTS = 14
@@ -120,16 +122,17 @@ def grow(
     cut: Cut,
     rng: np.random.Generator,
     ground: Ground,
-    triangles: np.ndarray,
+    surface: Surface,
     recession: float = 0.0,
     crown: float = 0.0,
 ) -> np.ndarray:
     """Strands (S, P, 4): rest coordinates, then how open to light each point lies.
 
     Args:
-        ground: head first, so that `triangles` (m, 3) index its points.
+        ground: what hair slides over, the head's points first; surface: what it grows from, of
+            the same points.
     """
-    roots, normals = _roots(cut, rng, ground, triangles, recession, crown)
+    roots, normals = _roots(cut, rng, ground, surface, recession, crown)
     lengths = _lengths(cut, roots) * rng.uniform(0.82, 1.08, len(roots))
     strands = _walk(cut, rng, ground, roots, normals, lengths)
     strands = _gather_clumps(cut, rng, strands, lengths)
@@ -137,8 +140,10 @@ def grow(
         strands = strands[~_across_face(strands) | (cut.comb == "bangs") & _is_bang(strands[:, 0])]
     height, outward = ground.height(strands)
     # Clumps and curls may have dipped into the skull again.
-    sunk = np.clip(0.06 - height, 0, None)
-    strands = strands + sunk[..., None] * outward
+    sunk = np.flatnonzero(height < 0.06)
+    flat = strands.reshape(-1, 3)
+    flat[sunk] += (0.06 - height.ravel()[sunk])[:, None] * outward.reshape(-1, 3)[sunk]
+    strands = flat.reshape(strands.shape)
     along = np.linspace(0, 1, POINTS)
     thickness = max(np.quantile(height, 0.85), 0.15)
     light = np.clip(0.28 + 0.55 * height / thickness + 0.2 * along, 0.2, 1.0)
@@ -152,24 +157,17 @@ def _roots(
     cut: Cut,
     rng: np.random.Generator,
     ground: Ground,
-    triangles: np.ndarray,
+    surface: Surface,
     recession: float,
     crown: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    corners = ground.points[triangles]
-    middle = corners.mean(1)
-    area = np.linalg.norm(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
-    )
-    weight = area * (hairline(middle, recession) > -1.0)
-    chosen = rng.choice(len(triangles), 2 * cut.count, p=weight / weight.sum())
-    split = np.sort(rng.random((len(chosen), 2)), 1)
-    bary = np.stack([split[:, 0], split[:, 1] - split[:, 0], 1 - split[:, 1]], -1)
-    points = (corners[chosen] * bary[..., None]).sum(1)
+    scalp = hairline(surface.middle, recession) > -1.0
+    chosen, bary = surface.scatter(rng, scalp, 2 * cut.count)
+    points = np.einsum("nkc,nk->nc", surface.corners[chosen], bary)
     density = scalp_density(points + rng.normal(0, 0.12, points.shape), recession, crown)
-    kept = rng.random(len(points)) < density
-    points = points[kept][: cut.count]
-    normals = (ground.normals[triangles[chosen]] * bary[..., None]).sum(1)[kept][: cut.count]
+    kept = np.flatnonzero(rng.random(len(points)) < density)[: cut.count]
+    points = points[kept]
+    normals = np.einsum("nkc,nk->nc", ground.normals[surface.faces[chosen[kept]]], bary[kept])
     return points, normals / np.linalg.norm(normals, axis=1, keepdims=True)
 
 
@@ -196,24 +194,34 @@ def _is_bang(roots: np.ndarray) -> np.ndarray:
 
 
 def _comb(cut: Cut, points: np.ndarray, roots: np.ndarray) -> np.ndarray:
-    """Direction (n, 3), not yet along the surface, in which hair is laid."""
-    whorl = points - _WHORL
+    """Direction (3, S), not yet along the surface, in which hair is laid; points, roots (3, S)."""
     if cut.comb == "whorl":
-        return whorl + np.array([0.0, 0.0, 2.0])
+        return points - (_WHORL - [0.0, 0.0, 2.0])[:, None]
     if cut.comb == "forward":
-        return whorl * [1.0, 1.0, 1.0] + np.array([0.0, -2.0, 7.0])
+        return points - (_WHORL - [0.0, -2.0, 7.0])[:, None]
+    ones = np.ones(points.shape[1])
     if cut.comb == "back":
-        return np.stack([0.25 * points[:, 0], -0.4 - 0 * whorl[:, 1], -np.ones(len(points))], -1)
-    side = np.tanh((roots[:, 0] - cut.part) * 3.0)
-    down = np.stack([side, -0.55 + 0 * side, -0.35 - 0.02 * roots[:, 2]], -1)
+        return np.stack([0.25 * points[0], -0.4 * ones, -ones])
+    side = np.tanh((roots[0] - cut.part) * 3.0)
+    down = np.stack([side, -0.55 * ones, -0.35 - 0.02 * roots[2]])
     if cut.comb == "bangs":
-        front = np.stack([0.06 * roots[:, 0], -1.0 + 0 * side, 0.9 + 0 * side], -1)
-        return np.where(_is_bang(roots)[:, None], front, down)
+        front = np.stack([0.06 * roots[0], -ones, 0.9 * ones])
+        return np.where(_is_bang(roots.T), front, down)
     return down
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
     return v / (np.linalg.norm(v, axis=-1, keepdims=True) + 1e-9)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Of rows (3, S): (S,)."""
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+def _unit_rows(v: np.ndarray) -> np.ndarray:
+    """Rows (3, S) of unit length."""
+    return v / (np.sqrt(_dot(v, v)) + 1e-9)
 
 
 def _walk(
@@ -224,66 +232,93 @@ def _walk(
     normals: np.ndarray,
     lengths: np.ndarray,
 ) -> np.ndarray:
-    step = (lengths / (POINTS - 1))[:, None]
-    comb = _unit(_comb(cut, roots, roots))
-    tangent = _unit(comb - (comb * normals).sum(1, keepdims=True) * normals)
-    direction = _unit(tangent * (1 - 0.75 * cut.lift) + normals * (0.15 + cut.lift))
-    direction = _unit(direction + rng.normal(0, 0.5 * cut.frizz + 0.04, direction.shape))
-    layer = rng.uniform(0.05, 0.28 + 0.9 * cut.lift * min(cut.top / 12, 1.0), len(roots))
-    goal = {"bun": np.array([0.0, 9.5, -10.2]), "tail": np.array([0.0, 6.5, -10.6])}.get(cut.gather)
-    points = [roots]
-    here = roots
-    down = np.array([0.0, -1.0, 0.0])
+    """Strands (S, P, 3) of these lengths (S,) from roots (S, 3) with the skull's normals (S, 3)."""
+
+    def noise(size: float) -> np.ndarray:
+        return rng.normal(0, size, roots.shape).T
+
+    layer = 0.28 + 0.9 * cut.lift * min(cut.top / 12, 1.0)
+    here, up, step = roots.T.copy(), normals.T.copy(), lengths / (POINTS - 1)
+    start, comb = here, _unit_rows(_comb(cut, here, here))
+    tangent = _unit_rows(comb - _dot(comb, up) * up)
+    direction = _unit_rows(tangent * (1 - 0.75 * cut.lift) + up * (0.15 + cut.lift))
+    direction = _unit_rows(direction + noise(0.5 * cut.frizz + 0.04))
+    layers = rng.uniform(0.05, layer, len(roots))
+    points = np.empty((POINTS, 3, len(roots)))
+    points[0] = here
+    height, normal = ground.height_rows(here)
     for k in range(1, POINTS):
-        height, normal = ground.height(here)
         along = k / (POINTS - 1)
-        comb = _unit(_comb(cut, here, roots))
-        comb = _unit(comb - 0.9 * (comb * normal).sum(1, keepdims=True) * normal)
-        near = np.exp(-np.clip(height, 0, None) / 2.0)[:, None] * (1 - cut.lift * 0.7)
-        if cut.comb in ("part", "bangs"):
-            near = near * np.clip((here[:, 1:2] - 3.0) / 6.0, 0, 1)
-        pull = 0.6 * near * comb + cut.fall * (0.25 + 0.75 * along) * down
-        if cut.comb in ("part", "bangs"):
-            pull = pull + _off_the_face(cut, here, roots)
-            # Hanging hair has lost its sideways way.
-            hanging = np.clip((7.0 - here[:, 1:2]) / 5.0, 0, 1)
-            pull = pull - 0.5 * hanging * direction * [1.0, 0.0, 1.0]
-        # What bends hair, bends it so much a centimetre.
-        pull = np.minimum(step, 1.6) * pull * 1.6
-        if goal is not None:
-            pull = _bind(cut, here, goal, along) + 0.05 * down
-        direction = _unit(direction + pull + rng.normal(0, cut.frizz * 0.25, here.shape))
+        pull = _pull(cut, here, start, direction, step, height, normal, along)
+        direction = _unit_rows(direction + pull + noise(cut.frizz * 0.25))
         here = here + direction * step
-        height, normal = ground.height(here)
-        sunk = np.clip(layer * min(1.0, 0.3 + 2 * along) - height, 0, None)[:, None]
+        height, normal = ground.height_rows(here)
+        sunk = np.clip(layers * min(1.0, 0.3 + 2 * along) - height, 0, None)
         here = here + sunk * normal
-        inward = np.clip((direction * normal).sum(1, keepdims=True), None, 0.0)
-        direction = _unit(direction - inward * normal * (sunk > 0))
-        points.append(here)
-    strands = np.stack(points, 1)
+        inward = np.clip(_dot(direction, normal), None, 0.0)
+        direction = _unit_rows(direction - inward * normal * (sunk > 0))
+        points[k] = here
+        # Only who was lifted out stands over another place now.
+        lifted = np.flatnonzero(sunk)
+        height[lifted], normal[:, lifted] = ground.height_rows(here[:, lifted])
+    strands = np.ascontiguousarray(points.transpose(2, 0, 1))
     if cut.curl > 0:
         strands = strands + _curls(cut, rng, strands, lengths)
     return strands
 
 
+def _pull(
+    cut: Cut,
+    here: np.ndarray,
+    roots: np.ndarray,
+    direction: np.ndarray,
+    step: np.ndarray,
+    height: np.ndarray,
+    normal: np.ndarray,
+    along: float,
+) -> np.ndarray:
+    """What turns strands (3, S) on their next step: comb, gravity, whatever binds them."""
+    goal = {"bun": np.array([0.0, 9.5, -10.2]), "tail": np.array([0.0, 6.5, -10.6])}.get(cut.gather)
+    if goal is not None:
+        pull = _bind(cut, here, goal[:, None], along)
+        pull[1] -= 0.05
+        return pull
+    comb = _unit_rows(_comb(cut, here, roots))
+    comb = _unit_rows(comb - 0.9 * _dot(comb, normal) * normal)
+    near = np.exp(-np.clip(height, 0, None) / 2.0) * (1 - cut.lift * 0.7)
+    parted = cut.comb in ("part", "bangs")
+    if parted:
+        near = near * np.clip((here[1] - 3.0) / 6.0, 0, 1)
+    pull = 0.6 * near * comb
+    pull[1] -= cut.fall * (0.25 + 0.75 * along)
+    if parted:
+        pull += _off_the_face(cut, here, roots)
+        # Hanging hair has lost its sideways way.
+        hanging = 0.5 * np.clip((7.0 - here[1]) / 5.0, 0, 1)
+        pull[0] -= hanging * direction[0]
+        pull[2] -= hanging * direction[2]
+    # What bends hair, bends it so much a centimetre.
+    return np.minimum(step, 1.6) * pull * 1.6
+
+
 def _off_the_face(cut: Cut, here: np.ndarray, roots: np.ndarray) -> np.ndarray:
-    """Push (n, 3) that lays hair beside the face instead of over it."""
-    over = np.clip((here[:, 2] - 3.5) / 2.0, 0, 1) * np.clip((9.5 - here[:, 1]) / 1.5, 0, 1)
+    """Push (3, S) that lays hair beside the face instead of over it."""
+    over = np.clip((here[2] - 3.5) / 2.0, 0, 1) * np.clip((9.5 - here[1]) / 1.5, 0, 1)
     if cut.comb == "bangs":
-        over = over * ~_is_bang(roots)
-    side = np.sign(here[:, 0] + 1e-3 * roots[:, 0])
-    return over[:, None] * np.stack([0.45 * side, 0 * side, -0.7 + 0 * side], -1)
+        over = over * ~_is_bang(roots.T)
+    side = np.sign(here[0] + 1e-3 * roots[0])
+    return over * np.stack([0.45 * side, np.zeros_like(side), np.full_like(side, -0.7)])
 
 
 def _bind(cut: Cut, here: np.ndarray, goal: np.ndarray, along: float) -> np.ndarray:
-    """Pull of hair that is tied behind the head, and what it does after the tie."""
+    """Pull (3, S) of hair that is tied behind the head, and what it does after the tie."""
     if along < 0.6:
-        return 1.6 * _unit(goal - here)
+        return 1.6 * _unit_rows(goal - here)
     if cut.gather == "tail":
-        return np.array([0.0, -1.5, -0.2]) + 0.0 * here
+        return np.array([[0.0], [-1.5], [-0.2]]) + 0.0 * here
     # Round and round the bun.
-    spoke = here - (goal + np.array([0.0, 0.0, -1.2]))
-    return np.stack([-spoke[:, 1], spoke[:, 0], -0.3 * spoke[:, 2]], -1) - 0.6 * spoke
+    spoke = here - goal + np.array([[0.0], [0.0], [1.2]])
+    return np.stack([-spoke[1], spoke[0], -0.3 * spoke[2]]) - 0.6 * spoke
 
 
 def _curls(
@@ -312,7 +347,10 @@ def _gather_clumps(
     leader = strands[leaders[near]]
     along = np.linspace(0, 1, POINTS)[None, :, None]
     amount = cut.clump * along**1.2 * rng.uniform(0.5, 1.0, (len(strands), 1, 1))
-    return strands * (1 - amount) + leader * amount
+    leader -= strands
+    leader *= amount
+    leader += strands
+    return leader
 
 
 def ribbons(

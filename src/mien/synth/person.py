@@ -16,6 +16,7 @@ from mien.synth.expression import blend
 from mien.synth.field import Carriage, Ground
 from mien.synth.landmarks import alignment, attach_landmarks
 from mien.synth.rig import ARKIT, Rig, fit_sphere
+from mien.synth.roots import Surface
 from mien.synth.scene import Solid, Strands
 
 _MALE_CUTS = {
@@ -68,10 +69,12 @@ class Maker:
         self.faces = rig.faces_of("skin").numpy()
         self.rest = rig.vertices.numpy().astype(np.float64)
         self.normals = rig.normals(rig.vertices[None])[0].numpy().astype(np.float64)
-        self.surface = np.unique(self.faces)
+        self.surface, within = np.unique(self.faces, return_inverse=True)
         self.corners, self.weights = attach_landmarks(rig)
         self.carriage = Carriage(self.rest[self.surface])
         self.ground = self._ground()
+        self.face = Surface(self.rest, self.faces)
+        self.scalp = Surface(self.ground.points, within.reshape(-1, 3))
 
     def _ground(self) -> Ground:
         """Head, then shoulders in a plain shirt; hair slides over these whatever is worn."""
@@ -119,10 +122,10 @@ class Maker:
         brow = self.rest[self.rig.landmarks68[17:22].numpy()]
         thick = rng.uniform(0.25, 0.75) if male else rng.uniform(0.12, 0.6)
         dull = 0.45 * (color + color.mean())  # brows are greyer than hair
-        rooted = [beard.grow_brows(rng, self.rest, self.faces, brow, dull, thick)]
+        rooted = [beard.grow_brows(rng, self.face, brow, dull, thick)]
         if bearded:
             tint = color * np.array([1.15, 1.0, 0.9])
-            rooted.append(beard.grow_beard(style, rng, self.rest, self.faces, tint, grey))
+            rooted.append(beard.grow_beard(style, rng, self.face, tint, grey))
         return Person(
             seed,
             neutral,
@@ -178,9 +181,7 @@ class Maker:
         if name == "bald":
             return [], density * rng.choice([0.0, 0.25]), np.ones(len(rest))
         cut = _vary(hair.CUTS[name], rng)
-        lookup = np.full(len(self.rest), -1)
-        lookup[self.surface] = np.arange(len(self.surface))
-        points = hair.grow(cut, rng, self.ground, lookup[self.faces], recession, crown)
+        points = hair.grow(cut, rng, self.ground, self.scalp, recession, crown)
         under = hair.light_beside(cut, rest, recession)
         return [hair.ribbons(points, cut, color, grey, rng)], density * 0.8, under
 

@@ -115,9 +115,8 @@ def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """(n, 3) unit normals weighted by area."""
     a, b, c = (points[triangles[:, i]] for i in range(3))
     face = np.cross(b - a, c - a)
-    total = np.zeros_like(points)
-    for i in range(3):
-        np.add.at(total, triangles[:, i], face)
+    corner, pull = triangles.T.ravel(), np.tile(face, (3, 1))
+    total = np.stack([np.bincount(corner, p, len(points)) for p in pull.T], -1)
     return total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-9)
 
 

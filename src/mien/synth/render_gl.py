@@ -6,8 +6,7 @@ context and must be used by one thread. Skin, eyes, hair and cloth are shaded in
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import moderngl
@@ -30,6 +29,7 @@ from mien.synth.scene import (
 _CLIP_DISTANCE0 = 0x3000  # moderngl has no name for it
 _SHADOW_SIZE = 512
 _PIECE = 1.2  # longest straight piece of hair, cm
+_RIBBONS = 12_000  # for which there is room at once; few heads have more
 
 
 _USES = ("shadow", "cover", "color")
@@ -37,7 +37,11 @@ _USES = ("shadow", "cover", "color")
 
 
 class _Mesh:
-    """Vertex arrays of one thing in the three programs that draw it."""
+    """Vertex arrays of one thing in the three programs that draw it.
+
+    Args:
+        owned: what goes when the mesh goes; vertices: how many are drawn, all if negative.
+    """
 
     def __init__(
         self,
@@ -47,12 +51,14 @@ class _Mesh:
         owned: list[Any],
         textures: list[moderngl.Texture],
         settings: dict[str, Any],
+        vertices: int = -1,
     ) -> None:
         self.kind, self.label, self.arrays = kind, label, arrays
         self.owned, self.textures, self.settings = owned, textures, settings
+        self.vertices = vertices
 
     def release(self) -> None:
-        for item in (*self.arrays.values(), *self.owned, *self.textures):
+        for item in (*self.owned, *self.textures):
             item.release()
 
 
@@ -90,6 +96,7 @@ class Renderer:
         self._shadow.compare_func = "<="
         self._shadow.repeat_x = self._shadow.repeat_y = False
         self._shadow_target = self.ctx.framebuffer([], self._shadow)
+        self._ribbon_arrays: dict[int, tuple[int, dict[str, moderngl.VertexArray]]] = {}
         self._face_map = self.ctx.texture((1, 1), 4, data=bytes(4))
         self._skin = self._head_mesh(skin)
         self._fixed: list[_Mesh] = []
@@ -122,7 +129,7 @@ class Renderer:
             (static, "3f 2f 1f 1f", "rest", "uv", "part", "lid"),
             (self._cover, "1f", "cover"),
         ]
-        return _Mesh("head", -1, self._arrays("head", layout, index), [static, index], [], {})
+        return _Mesh("head", -1, self._arrays("head", layout, index), [], [], {})
 
     def _arrays(
         self, kind: str, layout: list[Any], index: moderngl.Buffer
@@ -144,9 +151,6 @@ class Renderer:
         looks = self.ctx.texture((1, count), 4, strands.looks.astype("f4").tobytes(), dtype="f4")
         for texture in (points, looks):
             texture.filter = moderngl.NEAREST, moderngl.NEAREST
-        index = self.ctx.buffer(_ribbon_order(count, steps))
-        numbers = self.ctx.buffer(np.arange(count * steps * 2, dtype="i4").tobytes())
-        arrays = self._arrays("strand", [(numbers, "1i", "dummy_vertex")], index)
         settings = {
             "fine": fine,
             "strands_across": strands.across,
@@ -154,7 +158,17 @@ class Renderer:
             "volume_center": strands.center,
         }
         label = LABELS.index(strands.label)
-        return _Mesh("strand", label, arrays, [index, numbers], [points, looks], settings)
+        arrays, drawn = self._ribbons(count, steps), 6 * count * (steps - 1)
+        return _Mesh("strand", label, arrays, [], [points, looks], settings, drawn)
+
+    def _ribbons(self, count: int, steps: int) -> dict[str, moderngl.VertexArray]:
+        """Arrays of at least `count` ribbons of so many steps, the same for all that have them."""
+        room, arrays = self._ribbon_arrays.get(steps, (0, {}))
+        if count > room:
+            room = max(count, _RIBBONS)
+            arrays = self._arrays("strand", [], self.ctx.buffer(_ribbon_order(room, steps)))
+            self._ribbon_arrays[steps] = room, arrays
+        return arrays
 
     def _solid_mesh(self, solid: Solid) -> _Mesh:
         data = np.concatenate([solid.positions, solid.normals, solid.paint], 1).astype("f4")
@@ -162,7 +176,8 @@ class Renderer:
         index = self.ctx.buffer(solid.triangles.astype("i4").tobytes())
         arrays = self._arrays("solid", [(buffer, "3f 3f 4f", "position", "normal", "paint")], index)
         label = LABELS.index(solid.label)
-        return _Mesh("solid", label, arrays, [buffer, index], [], {"weave": solid.weave})
+        owned = [*arrays.values(), buffer, index]
+        return _Mesh("solid", label, arrays, owned, [], {"weave": solid.weave})
 
     def load(
         self,
@@ -207,8 +222,11 @@ class Renderer:
             self._pose(pose)
 
     def _pose(self, pose: Pose) -> None:
-        moving = np.concatenate([pose.positions, pose.normals, pose.exposure], 1)
-        self._moving.write(moving.astype("f4").tobytes())
+        moving = np.empty((len(pose.positions), 9), "f4")
+        for place, part in enumerate((pose.positions, pose.normals, pose.exposure)):
+            moving[:, 3 * place : 3 * place + 3] = part
+        self._moving.orphan()  # the GPU may still draw the last pose
+        self._moving.write(moving)
         for mesh in self._loose:
             mesh.release()
         self._loose = [self._strand_mesh(s) for s in pose.strands]
@@ -230,12 +248,25 @@ class Renderer:
         clip = {"clip_from_head": shadow.T.astype("f4").tobytes(), "camera": (0.0, 0.0, 0.0)}
         self._draw(meshes, "shadow", self._posed | clip)
 
-    def draw(self, view: View, dense: bool = True) -> Picture:
-        """Draw the loaded person in the pose taken last; with depth and so on if `dense`."""
-        with self.ctx:
-            return self._draw_view(view, dense)
+    def expose(self, view: View, dense: bool = True) -> Callable[[], Picture]:
+        """Draw the loaded person in the pose taken last; with depth and so on if `dense`.
 
-    def _draw_view(self, view: View, dense: bool) -> Picture:
+        Returns what fetches the picture, to be called once; until then the GPU draws by itself.
+        """
+        with self.ctx:  # leaving a context sends off what it was asked
+            developed = self._draw_view(view, dense)
+
+        def fetch() -> Picture:
+            with self.ctx:
+                return developed()
+
+        return fetch
+
+    def draw(self, view: View, dense: bool = True) -> Picture:
+        """What `expose` draws, waited for."""
+        return self.expose(view, dense)()
+
+    def _draw_view(self, view: View, dense: bool) -> Callable[[], Picture]:
         clip = clip_from_head(view.cam_from_head, view.intrinsics)
         uniforms = self._posed | {
             "clip_from_head": clip.T.astype("f4").tobytes(),
@@ -301,11 +332,11 @@ class Renderer:
             _assign(program, mesh.settings | {"label": mesh.label, "points": 2, "looks": 3})
             for unit, texture in enumerate(mesh.textures, start=2):
                 texture.use(unit)
-            count = -1
+            count = mesh.vertices
             if mesh.kind == "strand":
                 # Strands come in random order: a quarter of them, four times wider, shade alike.
                 coarse = use == "shadow"
-                count = mesh.arrays[use].vertices // 4 // 6 * 6 if coarse else -1
+                count = count // 4 // 6 * 6 if coarse else count
                 _assign(program, {"widen": 4.0 if coarse else 1.0})
             mesh.arrays[use].render(moderngl.TRIANGLES, vertices=count)
 
@@ -320,7 +351,6 @@ def _steps_between(points: np.ndarray) -> int:
     return int(np.clip(np.ceil(np.quantile(length, 0.9) / _PIECE), 1, 4)) if length.size else 1
 
 
-@functools.lru_cache(maxsize=16)
 def _ribbon_order(count: int, steps: int) -> bytes:
     """Vertex numbers, i4, of the triangles of `count` ribbons with two vertices a point."""
     row = 2 * np.arange(steps - 1)[:, None] + np.array([0, 1, 2, 2, 1, 3])

@@ -125,11 +125,20 @@ class Rig:
 
     def normals(self, vertices: Tensor) -> Tensor:
         """Vertex normals (B, V, 3) of unit length, weighted by triangle area."""
-        corners = vertices[:, self.triangles]
-        edges = corners[:, :, 1:] - corners[:, :, :1]
-        face = torch.linalg.cross(edges[:, :, 0], edges[:, :, 1], dim=-1).numpy()
-        total = np.stack([self._corner_sum @ f for f in face])
-        return torch.nn.functional.normalize(torch.from_numpy(total), dim=-1)
+        return torch.stack([self._normals_of_one(head) for head in vertices])
+
+    def _normals_of_one(self, vertices: Tensor) -> Tensor:
+        rows = vertices.T.contiguous()  # (3, V): numpy and torch work through long rows quickly
+        a, b, c = (rows.index_select(1, corner) for corner in self._corners)
+        face = torch.linalg.cross(b - a, c - a, dim=0).numpy()
+        x, y, z = (self._corner_sum @ row for row in face)
+        length = np.maximum(np.sqrt(x * x + y * y + z * z), 1e-12)
+        return torch.from_numpy(np.stack([x / length, y / length, z / length], -1))
+
+    @functools.cached_property
+    def _corners(self) -> Tensor:
+        """(3, F), each a row in memory."""
+        return self.triangles.T.contiguous()
 
     @functools.cached_property
     def _corner_sum(self) -> csr_matrix:

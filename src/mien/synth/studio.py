@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,7 +200,7 @@ class Studio:
         solids = [tongue(vertices[self.lip], out, side)] if out > 0 else []
         strands = [rooted.posed(vertices) for rooted in person.rooted]
         exposure = self._exposure(normals, scene.light) * person.under_hair[:, None]
-        place = vertices[self.draw]
+        place = posed[0].numpy()[self.draw]
         self.renderer.pose(
             Pose(place, normals, exposure, scene.light, torso, uniforms, strands, solids)
         )
@@ -215,6 +216,15 @@ class Studio:
 
         Depth is in canonical units.
         """
+        return self.expose(camera, scene, seed, dense)()
+
+    def expose(
+        self, camera: Camera, scene: Scene, seed: int, dense: bool = True
+    ) -> Callable[[], Picture]:
+        """What `shoot` photographs, without waiting for it.
+
+        Returns what fetches the picture, to be called once; the next pose may be taken before.
+        """
         if self.person is None:
             raise ValueError("nobody has entered the studio")
         view = View(
@@ -226,16 +236,23 @@ class Studio:
             balance=scene.balance,
             seed=seed & 0xFFFFFFFF,
         )
-        picture = self.renderer.draw(view, dense)
+        exposed = self.renderer.expose(view, dense)
         scale = np.float32(canonical().facekit_scale)
-        return dataclasses.replace(picture, depth=picture.depth * scale)
+
+        def fetch() -> Picture:
+            picture = exposed()
+            return dataclasses.replace(picture, depth=picture.depth * scale)
+
+        return fetch
 
     def _exposure(self, normals: np.ndarray, light: Light) -> np.ndarray:
         """Share (R, 3) of the surroundings' light that the head itself lets through."""
-        facing = np.clip(self.directions @ normals.T, 0, None)
-        radiance = np.clip(self.basis @ light.sh, 0, None).astype(np.float32)
-        arriving = (self.visible * facing).T @ radiance
-        return np.clip(arriving / np.maximum(facing.T @ radiance, 1e-4), 0.03, 1.0)
+        facing = self.directions @ normals.T
+        np.maximum(facing, 0, out=facing)
+        radiance = np.clip(self.basis @ light.sh, 0, None).astype(np.float32).T
+        whole = radiance @ facing
+        arriving = radiance @ np.multiply(facing, self.visible, out=facing)
+        return np.clip(arriving / np.maximum(whole, 1e-4), 0.03, 1.0).T
 
 
 def _creases(seed: int, face: np.ndarray) -> dict[str, Any]:

@@ -5,7 +5,6 @@ uniform float widen;
 uniform int fine;           // steps from one point to the next
 uniform sampler2D looks;    // one texel a strand: colour (linear), half width in cm
 uniform vec3 volume_center;  // where the hair's mass bulges away from
-in int dummy_vertex;
 out vec2 v_across;          // along (0 root to 1 tip), across (-1 to 1)
 flat out uint v_strand;
 out vec3 v_color;
@@ -49,9 +48,9 @@ void curve(int strand, int last, float at, out vec4 place, out vec3 tangent) {
 
 void main() {
     int last = textureSize(points, 0).x - 1, steps = last * fine + 1;
-    int strand = dummy_vertex / (2 * steps);
-    float at = float((dummy_vertex / 2) % steps) / float(fine);
-    float side = float(dummy_vertex % 2) * 2.0 - 1.0;
+    int strand = gl_VertexID / (2 * steps);
+    float at = float((gl_VertexID / 2) % steps) / float(fine);
+    float side = float(gl_VertexID % 2) * 2.0 - 1.0;
     vec4 here;
     vec3 tangent;
     curve(strand, last, at, here, tangent);
