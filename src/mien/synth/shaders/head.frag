@@ -41,7 +41,7 @@ vec3 gloss(vec3 n, vec3 v, vec3 exposure, float visibility, float roughness, flo
 
 vec3 skin_albedo(float footprint, out float relief) {
     vec4 map = v_uv.x < 1.0 ? texture(face_albedo, vec2(v_uv.x, 1.0 - v_uv.y)) : vec4(0.0);
-    float blotch = noise(v_rest * 0.45, seed) - 0.5 + 0.5 * (noise(v_rest * 1.3, seed) - 0.5);
+    float cloud = noise(v_rest * 1.4, seed) - 0.5, blotch = noise(v_rest * 0.45, seed) - 0.5 + 0.5 * cloud;
     vec3 plain = skin_tone * (1.0 + blotch * vec3(0.05, 0.09, 0.10));
     // The ears take blood, the neck lies in its own shade.
     float ear = smoothstep(6.8, 8.2, abs(v_rest.x)) * smoothstep(-4.0, 0.0, v_rest.y);
@@ -54,8 +54,8 @@ vec3 skin_albedo(float footprint, out float relief) {
     map.a *= 1.0 - 0.9 * v_lid;
     plain *= mix(vec3(1.0), vec3(0.82, 0.82, 0.83), v_lid);
     vec3 albedo = mix(plain, to_linear(map.rgb), map.a);
-    float fine = noise(v_rest * 4.5, seed + 1u) - 0.5, broad = noise(v_rest * 1.7, seed + 6u) - 0.5;
-    albedo *= 1.0 + fine * vec3(0.11, 0.16, 0.18) + broad * vec3(0.03, 0.06, 0.13);
+    float mottle = noise(v_rest * 4.5, seed + 1u) - 0.5;
+    albedo *= 1.0 + mottle * vec3(0.11, 0.16, 0.18) + cloud * vec3(0.03, 0.06, 0.13);
     float pore = noise(v_rest * 24.0, seed + 2u);
     albedo *= 1.0 - 0.10 * smoothstep(0.65, 0.9, pore) * (1.0 - smoothstep(0.02, 0.08, footprint));
     float spots = smoothstep(0.74, 0.80, noise(v_rest * 4.5, seed + 3u)
@@ -73,7 +73,8 @@ vec3 skin(vec3 n, vec3 v) {
     vec2 lip = (v_rest.xy - vec2(0.0, -3.4)) / vec2(2.7, 1.0);
     float on_lip = (1.0 - smoothstep(0.55, 1.0, dot(lip, lip))) * step(9.0, v_rest.z);
     float shade = max(dot(albedo, vec3(0.33)) / max(dot(skin_tone, vec3(0.33)), 0.01), 0.0);
-    albedo *= mix(vec3(1.0), vec3(1.01, 0.70, 0.85) * (1.0 - 0.12 * smoothstep(-3.6, -3.1, v_rest.y)), on_lip);
+    vec3 red = vec3(1.01, 0.70, 0.85) * (1.0 - 0.12 * smoothstep(-3.6, -3.1, v_rest.y));  // above darker
+    albedo *= mix(vec3(1.0), red, on_lip);
     // Nose and cheeks are redder than the rest.
     vec2 nose = (v_rest.xy - vec2(0.0, 0.0)) / vec2(2.1, 2.4);
     vec2 cheek = (vec2(abs(v_rest.x), v_rest.y) - vec2(4.6, -0.8)) / vec2(2.0, 1.8);
@@ -92,7 +93,7 @@ vec3 skin(vec3 n, vec3 v) {
     vec3 rough_normal = bump(n, v_position, height);
     float visibility = lamp_visibility(v_position, n);
     // Skin lights skin: what little reaches a hollow has been through blood.
-    vec3 exposure = pow(v_exposure, vec3(0.92, 1.0, 1.2));
+    vec3 exposure = vec3(pow(v_exposure.r, 0.92), v_exposure.g, pow(v_exposure.b, 1.2));
     // Inside the lips no light comes from the side.
     exposure *= 1.0 - 0.75 * v_cover;
     vec3 result = lit(albedo, normalize(mix(n, rough_normal, 0.6)), exposure,
@@ -195,7 +196,8 @@ float lash_cover() {
     float chance = hash(ivec3(int(lash), int(row), 3), seed);
     float reach = upper ? 0.50 + 0.38 * chance : 0.30 * max(chance - 0.45, 0.0);
     float inner = 0.1 + 0.9 * smoothstep(-1.3, 0.0, abs(v_rest.x) - abs(eye_center[0].x));
-    float width = inner * lash_density * (upper ? 0.46 : 0.12) * pow(clamp(1.0 - across / max(reach, 1e-3), 0.0, 1.0), 1.5);
+    float taper = pow(clamp(1.0 - across / max(reach, 1e-3), 0.0, 1.0), 1.5);
+    float width = inner * lash_density * (upper ? 0.46 : 0.12) * taper;
     float cell = abs(fract(lash) - 0.35 - 0.3 * fract(chance * 7.0)) * 2.0;
     float blur = clamp(fwidth(lash) * 1.5, 0.1, 2.0);
     float sharp = smoothstep(-blur, blur, width - cell);
@@ -210,9 +212,9 @@ void main() {
 #else
     vec3 shape = n;
     if (dot(n, v) < 0.0) n = normalize(n - 1.02 * dot(n, v) * v);
-    vec3 light;
+    vec3 light, lash = vec3(0.010, 0.007, 0.006) + 0.15 * hair_tone;
     if (v_part == SKIN) light = skin(n, v);
-    else if (v_part == LASHES) light = (vec3(0.010, 0.007, 0.006) + 0.15 * hair_tone) * v_exposure * surroundings(v, 0.667, 0.25);
+    else if (v_part == LASHES) light = lash * v_exposure * surroundings(v, 0.667, 0.25);
     else if (v_part >= EYE_LEFT) light = eyeball(n, v, v_part - EYE_LEFT);
     else light = mouth_part(n, v);
     finish(light, shape, v_part);
