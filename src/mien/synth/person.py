@@ -199,7 +199,7 @@ class Maker:
             "iris_color": [tuple(iris), tuple(inner)],
             "eye_center": [tuple(c) for c in self.rig.eye_centers.numpy()],
             "pupil": rng.uniform(0.26, 0.5),
-            "oiliness": rng.uniform(0.3, 1.2) * (1.4 - 0.4 * fair),
+            "oiliness": rng.uniform(0.3, 1.0) * (1.3 - 0.3 * fair),
             "freckles": rng.uniform(0.3, 1.0) if fair > 0.5 and rng.random() < 0.12 else 0.0,
             "limbus": rng.uniform(0.5, 1.1),
             "lash_density": rng.uniform(0.9, 1.5) if male else rng.uniform(1.3, 2.4),

@@ -103,8 +103,9 @@ vec3 skin(vec3 n, vec3 v) {
     zone *= smoothstep(-6.5, -3.5, v_rest.y) * (1.0 + 0.6 * smoothstep(5.0, 8.0, v_rest.y));
     float wet = mix(0.8 + 0.3 * zone, 1.2, on_lip) * oiliness * (1.0 - 0.9 * v_cover);
     float grain = 0.6 + 0.8 * noise(v_rest * 11.0, seed + 5u);
-    vec3 shine = gloss(rough_normal, v, exposure, visibility, 0.52, 0.028) * 0.75
-        + gloss(rough_normal, v, exposure, visibility, mix(0.33, 0.27, on_lip), 0.028) * 0.3 * grain;
+    vec3 shine = gloss(rough_normal, v, exposure, visibility, 0.52, 0.028) * 0.85
+        + gloss(rough_normal, v, exposure, visibility, mix(0.33, 0.27, on_lip), 0.028)
+            * mix(0.18, 0.3, on_lip) * grain;
     return result + shine * wet;
 }
 
@@ -197,7 +198,7 @@ float lash_cover() {
     float reach = upper ? 0.50 + 0.38 * chance : 0.30 * max(chance - 0.45, 0.0);
     float inner = 0.1 + 0.9 * smoothstep(-1.3, 0.0, abs(v_rest.x) - abs(eye_center[0].x));
     float taper = pow(clamp(1.0 - across / max(reach, 1e-3), 0.0, 1.0), 1.5);
-    float width = inner * lash_density * (upper ? 0.46 : 0.12) * taper;
+    float width = inner * lash_density * (upper ? 0.4 : 0.12) * taper;
     float cell = abs(fract(lash) - 0.35 - 0.3 * fract(chance * 7.0)) * 2.0;
     float blur = clamp(fwidth(lash) * 1.5, 0.1, 2.0);
     float sharp = smoothstep(-blur, blur, width - cell);
