@@ -46,7 +46,7 @@ class Rooted:
             looks=self.looks,
             label=self.label,
             across=self.across,
-            gloss=0.5,
+            gloss=0.25,
             center=(0.0, -2.0, 2.0),
         )
 
@@ -133,10 +133,10 @@ def grow_brows(
     ends = np.sort(np.abs(line[:, 0]))
     span = max(ends[-1] - ends[0], 0.1)
     center = np.interp(across, ends, line[::-1, 1] - [0.35, 0.3, 0.25, 0.2, 0.1])
-    half = np.interp(across, ends, [0.42, 0.4, 0.34, 0.26, 0.1])
+    half = np.interp(across, ends, [0.40, 0.4, 0.36, 0.30, 0.18])
     inside = (across > ends[0] - 0.1) & (across < ends[-1] + 0.1) & (middle[:, 2] > 5)
     where = np.clip(1.3 - np.abs(middle[:, 1] - center) / half, 0, 1) * inside
-    where = where * np.clip((across - ends[0] + 0.2) / 0.9, 0, 1)  # sparse above the nose
+    where = where * np.clip((across - ends[0] + 0.15) / 1.3, 0, 1)  # sparse above the nose
     count = int(1400 * density)
     corners, weights, root, axes = _roots(rng, face, where, count)
     outer = np.clip((np.abs(root[:, :1]) - ends[0]) / span, 0, 1)

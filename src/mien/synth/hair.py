@@ -115,7 +115,8 @@ def light_beside(cut: Cut, points: np.ndarray, recession: float) -> np.ndarray:
     """Share of the surroundings' light (n,) that hair lets through to skin at points (n, 3)."""
     far = np.clip(-hairline(points, recession), 0, None)
     bulk = min(1.0, (cut.side + cut.top) / 10)
-    return 1 - (0.4 + 0.35 * bulk) * np.exp(-far / (1.0 + 1.6 * bulk))
+    side = np.clip(np.abs(points[:, 0]) / 3 - 1, 0, 1)  # at the temples hair stands before the skin
+    return 1 - (0.35 + 0.3 * bulk + 0.25 * side) * np.exp(-far / (1.0 + 1.6 * bulk))
 
 
 def grow(

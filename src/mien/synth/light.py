@@ -82,26 +82,26 @@ def _toward(azimuth: float, height: float) -> np.ndarray:
 def sample_light(rng: np.random.Generator) -> Light:
     """A random place: studio, window, open sky, evening lamps; total brightness about constant."""
     directions = sphere(256)
-    ground = rng.uniform(0.2, 0.9)
+    ground = rng.uniform(0.4, 1.2)
     up = directions[:, 1]
-    sky, floor = kelvin(rng.uniform(4000, 9500)), kelvin(rng.uniform(2800, 6500))
+    sky, floor = kelvin(rng.uniform(4000, 9500)), kelvin(rng.uniform(3800, 8500))
     high = np.clip(0.4 + 0.6 * up, 0, None)[:, None] * sky
     world = np.where(up[:, None] > 0, high, (ground * (1 + 0.3 * up))[:, None] * floor)
-    world = world * (1 + rng.uniform(0.0, 0.6) * directions[:, 2:])  # who photographs has light
+    world = world * (1 + rng.uniform(0.2, 1.0) * directions[:, 2:])  # who photographs has light
     # A few large soft shapes: windows, walls, reflectors.
     for _ in range(rng.integers(1, 5)):
-        toward = _toward(rng.normal(0, 50), rng.uniform(-20, 55))
+        toward = _toward(rng.normal(0, 45), rng.uniform(-15, 60))
         size = rng.uniform(2.0, 12.0)
         lobe = np.exp(size * (directions @ toward - 1))[:, None]
         world = world + lobe * kelvin(rng.uniform(3500, 8000)) * rng.uniform(0.3, 2.5)
     sh = project(directions, world)
     mean_front = (harmonics(_toward(0, 20)[None]) * [1, *[0.667] * 3, *[0.25] * 5]) @ sh
-    share = rng.beta(2.0, 2.0) * 0.85 + 0.1  # of the surroundings; the rest is lamps
+    share = rng.beta(1.8, 2.4) * 0.85 + 0.08  # of the surroundings; the rest is lamps
     sh = sh * share / mean_front.mean()
 
     azimuth = rng.normal(0, 32) if rng.random() < 0.85 else rng.uniform(-110, 110)
-    key = _toward(azimuth, rng.uniform(0, 45))
-    fill = _toward(-np.sign(azimuth + 1e-6) * rng.uniform(15, 75), rng.uniform(-10, 35))
+    key = _toward(azimuth, rng.uniform(0, 47))
+    fill = _toward(-np.sign(azimuth + 1e-6) * rng.uniform(10, 65), rng.uniform(-10, 35))
     rim = _toward(rng.choice([-1, 1]) * rng.uniform(115, 165), rng.uniform(5, 50))
     warm = kelvin(np.clip(rng.normal(5600, 1300), 2700, 9500))
     facing = max(key[2], 0.45)
@@ -114,4 +114,4 @@ def sample_light(rng: np.random.Generator) -> Light:
     )
     if rng.random() < 0.12:  # coloured light now and then: stages, screens, evenings
         colors[rng.integers(0, 3)] *= rng.uniform(0.3, 1.6, 3)
-    return Light(sh, np.stack([key, fill, rim]), colors, rng.uniform(0.004, 0.022))
+    return Light(sh, np.stack([key, fill, rim]), colors, rng.uniform(0.005, 0.03))

@@ -28,8 +28,8 @@ _FEMALE_CUTS = {
     "short": 0.5, "messy": 0.6, "fringe": 0.5, "buzz": 0.15, "afro": 0.0,
 }  # fmt: skip
 _IRISES = np.array(
-    [[0.022, 0.014, 0.010], [0.050, 0.029, 0.016], [0.090, 0.062, 0.034], [0.085, 0.088, 0.055],
-     [0.085, 0.125, 0.155], [0.135, 0.165, 0.185]]
+    [[0.014, 0.012, 0.0125], [0.033, 0.025, 0.023], [0.068, 0.055, 0.047], [0.075, 0.080, 0.068],
+     [0.080, 0.115, 0.145], [0.125, 0.155, 0.180]]
 )  # fmt: skip
 
 
@@ -121,7 +121,7 @@ class Maker:
         uniforms |= _makeup(extra, tone) if not male and extra.random() < 0.5 else {}
         brow = self.rest[self.rig.landmarks68[17:22].numpy()]
         thick = rng.uniform(0.25, 0.75) if male else rng.uniform(0.12, 0.6)
-        dull = 0.45 * (color + color.mean())  # brows are greyer than hair
+        dull = (0.8 * color + 0.2 * color.mean()) * [1.15, 1.0, 0.88]  # skin shines through
         rooted = [beard.grow_brows(rng, self.face, brow, dull, thick)]
         if bearded:
             tint = color * np.array([1.15, 1.0, 0.9])
@@ -192,7 +192,7 @@ class Maker:
         place = rng.beta(0.9, 1.3) * 5 * fair
         iris = np.stack([np.interp(place, range(6), column) for column in _IRISES.T])
         iris = iris * rng.uniform(0.75, 1.3)
-        inner = iris * rng.uniform(0.7, 1.6, 3) * [1.15, 1.0, 0.7]
+        inner = iris * rng.uniform(0.7, 1.6, 3) * [1.05, 1.0, 0.9]
         return {
             "skin_tone": tuple(tone),
             "hair_tone": tuple(hair_tone),
@@ -200,7 +200,7 @@ class Maker:
             "iris_color": [tuple(iris), tuple(inner)],
             "eye_center": [tuple(c) for c in self.rig.eye_centers.numpy()],
             "pupil": rng.uniform(0.26, 0.5),
-            "oiliness": rng.uniform(0.1, 0.8),
+            "oiliness": rng.uniform(0.3, 1.0) * (1.3 - 0.3 * fair),
             "freckles": rng.uniform(0.3, 1.0) if fair > 0.5 and rng.random() < 0.12 else 0.0,
             "limbus": rng.uniform(0.5, 1.1),
             "lash_density": rng.uniform(0.9, 1.5) if male else rng.uniform(1.3, 2.4),
@@ -218,7 +218,7 @@ def under_hat(strands: Strands) -> Strands:
 
 def _makeup(rng: np.random.Generator, tone: np.ndarray) -> dict[str, Any]:
     """Lips and lids in colour; a share of the skin shows through."""
-    reds = np.array([[0.42, 0.05, 0.06], [0.45, 0.12, 0.12], [0.30, 0.03, 0.08], [0.5, 0.2, 0.16]])
+    reds = np.array([[0.42, 0.05, 0.07], [0.45, 0.12, 0.15], [0.30, 0.03, 0.08], [0.5, 0.17, 0.2]])
     shades = np.array([[0.20, 0.12, 0.09], [0.08, 0.06, 0.06], [0.22, 0.10, 0.13]])
     depth = 0.5 + 0.5 * min(1.0, tone[1] / 0.3)
     return {

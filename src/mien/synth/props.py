@@ -122,8 +122,11 @@ def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
 
 def sample_glasses(rng: np.random.Generator, eyes: np.ndarray) -> Solid:
     """A pair of spectacle frames without lenses before eyes (2, 3), left then right."""
-    color = rng.choice([0.008, 0.03, 0.15]) * (0.6 + 0.8 * rng.random(3))
-    thick = rng.uniform(0.07, 0.22)
+    if rng.random() < 0.65:  # plastic, mostly black or brown
+        color = rng.choice([0.006, 0.02, 0.05]) * np.exp(rng.normal([0.2, 0.0, -0.2], 0.3))
+        thick, gloss = rng.uniform(0.1, 0.22), 0.25
+    else:
+        color, thick, gloss = rng.choice([0.01, 0.08]) * np.ones(3), rng.uniform(0.05, 0.09), 0.45
     half = np.array([rng.uniform(2.2, 2.7), rng.uniform(1.5, 2.1)])
     square = rng.uniform(2.0, 4.5)  # 2 an ellipse, more a box
     drop, front = rng.uniform(0.1, 0.5), rng.uniform(3.6, 4.0)
@@ -147,11 +150,18 @@ def sample_glasses(rng: np.random.Generator, eyes: np.ndarray) -> Solid:
         z = (middle[2] - 0.02 * outer**2) * (1 - s) + 0.2 * s
         y = middle[1] + 0.55 + 0.2 * s - 1.2 * np.clip(s - 0.9, 0, 1) * 8
         paths.append(np.stack([x, y, z], -1))
-    return merge([tube(path, thick, color, "glasses") for path in paths], "glasses")
+    return merge([tube(path, thick, color, "glasses", gloss) for path in paths], "glasses")
 
 
-def tube(path: np.ndarray, radius: float, color: np.ndarray, label: str, sides: int = 6) -> Solid:
-    """A bent rod of metal or plastic along path (n, 3), colour (3,) linear."""
+def tube(
+    path: np.ndarray,
+    radius: float,
+    color: np.ndarray,
+    label: str,
+    gloss: float = 0.9,
+    sides: int = 6,
+) -> Solid:
+    """A bent rod along path (n, 3), colour (3,) linear; gloss is 1 for metal, less for plastic."""
     tangent = np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True) + 1e-9
     first = np.cross(tangent, [0.05, 0.1, 1.0])
@@ -166,7 +176,7 @@ def tube(path: np.ndarray, radius: float, color: np.ndarray, label: str, sides: 
     triangles = np.concatenate(
         [np.stack([a, c, d], -1).reshape(-1, 3), np.stack([a, d, b], -1).reshape(-1, 3)]
     )
-    paint = np.tile(np.append(color, 0.9), (len(points), 1))
+    paint = np.tile(np.append(color, gloss), (len(points), 1))
     return Solid(points, normal.reshape(-1, 3), triangles, paint, label)
 
 

@@ -23,7 +23,7 @@ REFERENCE_TONE = 0.35
 OFFSET = 0.04
 """Added before the logarithm, so that dark skin's highlights do not count as much as pigment."""
 
-_DEEP = np.array([-0.12, 0.02, 0.10], np.float32)
+_DEEP = np.array([-0.05, 0.03, 0.02], np.float32)
 """Change of log colour from skin to what is dark in it."""
 
 
@@ -103,7 +103,7 @@ def sample_tone(rng: np.random.Generator) -> np.ndarray:
     """A skin tone, linear RGB: an even spread from the darkest to the palest."""
     depth = rng.uniform(0.0, 1.0)
     knots = np.array(
-        [[0.060, 0.032, 0.025], [0.16, 0.087, 0.066], [0.34, 0.200, 0.157], [0.54, 0.355, 0.300],
+        [[0.095, 0.053, 0.041], [0.18, 0.100, 0.077], [0.34, 0.200, 0.157], [0.54, 0.355, 0.300],
          [0.66, 0.480, 0.430]]
     )  # fmt: skip
     tone = np.exp([np.interp(depth * 4, range(5), np.log(column)) for column in knots.T])
@@ -115,9 +115,9 @@ def sample_skin(
 ) -> np.ndarray:
     """(s, s, 4) u8 face map for `Renderer.load`: sRGB at this tone, alpha = trust."""
     bank = load_bank()
-    likeness = -5.0 * np.abs(np.log(bank.tone[:, 1]) - np.log(tone[1]))
+    likeness = -3.5 * np.abs(np.log(bank.tone[:, 1]) - np.log(tone[1]))
     likeness -= (
-        6.0 * (bank.male != male) + 2.5 * (bank.old != old) + 3.0 * (bank.bearded != bearded)
+        8.0 * (bank.male != male) + 2.5 * (bank.old != old) + 3.0 * (bank.bearded != bearded)
     )
     weight = np.exp(likeness - likeness.max())
     first, second = rng.choice(len(weight), 2, replace=False, p=weight / weight.sum())
@@ -135,12 +135,13 @@ def sample_skin(
     # Highlights are the renderer's business; what the photographs left of them is pressed down.
     shine = np.maximum(_grey(log), 0)
     log = _as_blood(log + 0.2 * np.tanh(shine / 0.2) - shine, dark)
-    # What is nearly black, brows and nostrils, has no colour: it is less red than skin.
+    # What is nearly black, brows and nostrils, has less colour than skin.
     grey = _grey(log)
-    log = log + (grey - log) * np.clip((-grey - 0.5) / 0.5, 0, 1)
+    log = log + 0.3 * (grey - log) * np.clip((-grey - 0.5) / 0.5, 0, 1)
     log = log + (1 - dark) * np.clip((-grey - 0.15) / 0.6, 0, 1) * _DEEP
-    plain = tone.astype(np.float32) + np.float32(OFFSET)
-    albedo = np.clip(plain * np.exp(log) - OFFSET, 0.002, 0.95)
+    # Pigment and furrows take a share of the light, whatever the tone.
+    share = ((REFERENCE_TONE + OFFSET) * np.exp(log) - OFFSET) / REFERENCE_TONE
+    albedo = np.clip(tone.astype(np.float32) * share, 0.002, 0.95)
     code = np.concatenate([to_srgb(albedo), trust[..., None]], -1)
     return (code * 255 + 0.5).astype(np.uint8)
 
@@ -159,14 +160,14 @@ def _as_blood(log: np.ndarray, dark: float) -> np.ndarray:
     """Maps (s, s, 3) of log ratios with the hues that skin has.
 
     Blood makes skin redder or less red; taking the light out has taken a part of that with it.
-    Yellow and blue are mostly the sky's and the lamps': a third of them goes, on dark skin more.
+    Yellow and blue, where there is much of them, are the sky's and the lamps'; on dark skin mostly.
     """
     grey = _grey(log)
     blue = log[..., 2:] - grey
     red = log[..., :1] - log[..., 1:2]
-    red = np.where(red > 0, 0.3 * np.tanh(red / 0.17), 0.9 * np.clip(red, -0.25, 0))
+    red = np.where(red > 0, 0.3 * np.tanh(red / 0.17), 0.9 * np.clip(red, -0.15, 0))
     red = red * (1 - 0.8 * dark)
-    blue = blue * (0.7 - 0.5 * dark)
-    # Blood takes blue as well as green, though less of it.
-    blue = np.clip(blue, -0.15, 0.15) - 0.15 * red
+    blue = blue * (1.1 - 0.6 * dark)
+    # What is dark, brows above all, is not blue. Blood takes blue as green, though less of it.
+    blue = np.clip(blue, -0.12, 0.12 * np.clip(1 + 3 * grey, 0, 1)) - 0.15 * red
     return grey + np.concatenate([(red - blue) / 2, (-red - blue) / 2, blue], -1)
