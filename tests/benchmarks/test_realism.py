@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks" / "realism"
 def tools(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The measures' modules, which find each other as scripts of one folder do."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    names = ("faces", "found", "judge", "landmarker", "transfer")
+    names = ("faces", "found", "judge", "landmarker", "regions", "transfer")
     return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
 
@@ -166,3 +166,27 @@ def test_the_mean_face_fits_faces_that_differ_in_place_and_size_alone(tools: Any
     face = face_points(np.random.default_rng(2), 1)
     faces = np.concatenate([face, 1.5 * face + 20, 0.7 * face - 3])
     np.testing.assert_allclose(tools.transfer.mean_face(faces), faces)
+
+
+def test_a_part_that_is_brighter_or_rougher_is_said_to_be(tools: Any) -> None:
+    import cv2
+
+    seen = face_points(np.random.default_rng(0), 1)[0]
+    plain = np.full((192, 192, 3), 100, np.uint8)
+    parts = [*tools.regions.PARTS, *tools.regions.RINGS]
+    cheeks = tools.regions.PARTS["cheek"]
+
+    def found(crop: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(zip(parts, tools.regions.measure(crop, seen), strict=True))
+
+    assert np.nanmax(np.abs(found(plain)["cheek"])) < 1e-6
+    painted = plain.copy()
+    for side in cheeks:
+        cv2.fillPoly(painted, [np.round(seen[side]).astype(np.int32)], (160, 100, 100))
+    light, red, blue, _ = found(painted)["cheek"]
+    assert light > 0.1
+    assert red > 0.5
+    assert abs(blue) < 0.05
+    rough = np.random.default_rng(1).normal(100, 20, plain.shape).clip(0, 255).astype(np.uint8)
+    assert found(rough)["cheek"][3] > 0.02
+    assert np.nanmax(np.abs(found(painted)["chin"][:3])) < 0.05
