@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mien.model import gaps
 from mien.model.gaps import APART, GAP, MOST, close_gaps
 from mien.model.network import Network
 from mien.presets import tiny
@@ -27,6 +28,12 @@ def animate(avatar: Avatar, latent: Tensor) -> tuple[Gaussians, None]:
         opacities=avatar.features[:, 3],
         colors=avatar.features[:, :3].abs(),
     ), None
+
+
+@pytest.fixture(autouse=True)
+def ample(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Room for any number of them."""
+    monkeypatch.setattr(gaps, "ROOM", 99)
 
 
 NETWORK: Network = SimpleNamespace(animate=animate)  # type: ignore[assignment]
@@ -120,6 +127,20 @@ def test_no_gap_gets_more_than_the_most() -> None:
     across = GRID * (GRID - 1) * MOST
     down = GRID * (GRID - 1) * (int(torch.tensor(STEP / (0.1 * SIZE) / GAP).ceil()) - 1)
     assert len(closed.features) - len(avatar.features) == across + down
+
+
+def test_the_widest_gaps_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    rises = torch.linspace(0.05, 0.07, GRID - 1)
+    depth = torch.cat([torch.zeros(1), rises.cumsum(0)]).expand(GRID, GRID)
+    avatar = surface(depth)
+    monkeypatch.setattr(gaps, "ROOM", 1 / 4)
+    added = close_gaps(NETWORK, avatar, GRID).features[len(avatar.features) :]
+    assert GRID**2 / 4 - MOST < len(added) <= GRID**2 / 4
+    # All to the right, where the surface recedes faster.
+    monkeypatch.setattr(gaps, "ROOM", 99)
+    every = close_gaps(NETWORK, avatar, GRID).features[len(avatar.features) :]
+    assert len(every) > 3 * len(added)
+    assert added[:, 0].min() > every[:, 0].median()
 
 
 def test_an_untrained_avatar_has_no_gaps() -> None:

@@ -30,6 +30,9 @@ OPAQUE = 0.6
 MOST = 6
 """At most so many are put between two."""
 
+ROOM = 1 / 7
+"""At most so many are added, as a share of the surface's; the widest gaps are closed first."""
+
 
 @torch.no_grad()
 def close_gaps(network: Network, avatar: Avatar, grid: int) -> Avatar:
@@ -52,6 +55,9 @@ def close_gaps(network: Network, avatar: Avatar, grid: int) -> Avatar:
     solid = gaussians.opacities > OPAQUE
     surface = solid[first] & solid[second] & (apart < APART)
     count = torch.where(surface, torch.ceil(gap / GAP) - 1, 0).clamp(0, MOST).long()
+    widest = torch.where(surface, gap, 0).argsort(descending=True)
+    room = ROOM * solid[: grid * grid].sum()
+    count[widest[count[widest].cumsum(0) > room]] = 0
     pair = torch.repeat_interleave(count)
     rank = torch.arange(len(pair), device=pair.device) - (count.cumsum(0) - count)[pair]
     share = (rank + 1) / (count[pair] + 1)
