@@ -12,8 +12,8 @@ import numpy as np
 
 from mien.synth.scene import FAR, NEAR, Picture, View
 
-_PLANES = ((4, "f1"), (4, "f1"), (1, "f4"))
-"""Channels and kind of what is stored, four bytes a pixel each: colour, marks, depth."""
+_GROUP = 8
+"""Side of the squares of pixels that are developed together."""
 
 SAMPLES = 4
 """Places within a drawn pixel that are covered or not, each on its own."""
@@ -32,7 +32,7 @@ class Film:
 
     def __init__(self, ctx: moderngl.Context, size: int, factor: int) -> None:
         self.size, self.factor = size, factor
-        large, small = (size * factor, size * factor), (size, size)
+        large = (size * factor, size * factor)
         color = ctx.texture(large, 4, samples=SAMPLES, dtype="f2")
         self._marks = ctx.texture(large, 4, samples=SAMPLES)
         self._depth = ctx.depth_texture(large, samples=SAMPLES)
@@ -41,14 +41,7 @@ class Film:
         self._only_color = ctx.framebuffer([color])
         self._large = ctx.texture(large, 4, dtype="f2")
         self._large_target = ctx.framebuffer([self._large])
-        stored, marks = ctx.texture(small, 4), ctx.texture(small, 4)
-        self._plain = ctx.framebuffer([stored])
-        self._dense = ctx.framebuffer([stored, marks, ctx.texture(small, 1, dtype="f4")])
-        self._resolve = ctx.program(
-            vertex_shader="#version 410 core\n" + source("quad.vert"),
-            fragment_shader=source("resolve.frag"),
-        )
-        self._quad = ctx.vertex_array(self._resolve, [])
+        self._resolve = ctx.compute_shader(source("resolve.comp"))
         self._ctx = ctx
         self._spare: list[moderngl.Buffer] = []
 
@@ -66,6 +59,8 @@ class Film:
             "marks": 1,
             "depths": 2,
             "reach": ((FAR + NEAR) / (FAR - NEAR), 2 * FAR * NEAR / (FAR - NEAR)),
+            "side": self.size,
+            "labelled": dense,
             "factor": self.factor,
             "blur": view.blur * self.factor,
             "sensor_noise": view.noise,
@@ -74,23 +69,21 @@ class Film:
         }
         for name, value in settings.items():
             self._resolve[name] = value
-        target = self._dense if dense else self._plain
-        target.use()
-        self._quad.render(moderngl.TRIANGLES, vertices=3)
-        planes = _PLANES if dense else _PLANES[:1]
-        size = 4 * self.size**2
-        buffer = self._spare.pop() if self._spare else self._ctx.buffer(reserve=3 * size)
-        for plane, (channels, kind) in enumerate(planes):
-            target.read_into(
-                buffer, None, channels, attachment=plane, dtype=kind, write_offset=plane * size
-            )
-        return functools.partial(self.fetch, buffer, len(planes))
+        buffer = self._spare.pop() if self._spare else self._ctx.buffer(reserve=12 * self.size**2)
+        buffer.bind_to_storage_buffer(0)
+        groups = -(-self.size // _GROUP)
+        self._resolve.run(groups, groups)
+        self._ctx.memory_barrier(moderngl.BUFFER_UPDATE_BARRIER_BIT)
+        return functools.partial(self.fetch, buffer, 3 if dense else 1)
 
     def fetch(self, buffer: moderngl.Buffer, count: int) -> Picture:
-        """A developed picture of `count` planes: one wait and one copy; the buffer serves again."""
+        """A developed picture of `count` planes: one wait and one copy; the buffer serves again.
+
+        A plane has a word a pixel: colour with alpha, then normals with parts, then depth.
+        """
         size = self.size
         planes = np.frombuffer(buffer.read(count * 4 * size * size), "u1")
-        planes = planes.reshape(count, size, size, 4)[:, ::-1]  # top row first
+        planes = planes.reshape(count, size, size, 4)
         self._spare.append(buffer)
         image, alpha = planes[0, ..., :3].copy(), planes[0, ..., 3].copy()
         if count == 1:

@@ -72,17 +72,17 @@ class Renderer:
         device: number of the EGL device (GPU) to draw on.
 
     Raises:
-        MienError: no OpenGL 4.1 context can be made through EGL.
+        MienError: no OpenGL 4.3 context can be made through EGL.
     """
 
     def __init__(self, skin: Skin, size: int, supersample: int = 2, device: int = 0) -> None:
         try:
-            settings: dict[str, Any] = {"standalone": True, "backend": "egl", "require": 410}
+            settings: dict[str, Any] = {"standalone": True, "backend": "egl", "require": 430}
             settings["device_index"] = device
             self.ctx = moderngl.create_context(**settings)
         except Exception as error:  # moderngl raises bare exceptions of many kinds
             raise MienError(
-                f"No OpenGL 4.1 through EGL on this machine ({error}); install libegl1 and a "
+                f"No OpenGL 4.3 through EGL on this machine ({error}); install libegl1 and a "
                 "driver (libgl1-mesa-dri draws on the CPU)."
             ) from error
         self.size, self.factor = size, supersample
