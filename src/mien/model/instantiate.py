@@ -25,7 +25,7 @@ FRONT_DENSITY, BACK_DENSITY = 3.0, 0.0
 """Starting densities before the softplus: nearly opaque in front, faint behind."""
 
 CELLS = 64
-"""For `near_somebody` a portrait is cut into 64 × 64 cells."""
+"""For `shows_somebody` a portrait is cut into 64 × 64 cells."""
 
 SOMEBODY = 0.1
 """How far some pixel of a cell must be covered for the cell to show somebody."""
@@ -111,9 +111,8 @@ def resize(image: Tensor, side: int) -> Tensor:
     return F.interpolate(image, size=(side, side), mode="bilinear", align_corners=False)
 
 
-def near_somebody(alpha: Tensor, reach: int) -> Tensor:
-    """(B, 1, 64, 64) of 0 and 1: cells of portraits that show somebody, and `reach` cells around,
-    where alpha (B, 1, S, S) says who is covered. What is drawn elsewhere is made up.
+def shows_somebody(alpha: Tensor) -> Tensor:
+    """(B, 1, 64, 64) of 0 and 1: cells of portraits that show somebody, where alpha (B, 1, S, S)
+    says who is covered. What is drawn elsewhere is made up.
     """
-    shown = (F.adaptive_max_pool2d(alpha, CELLS) > SOMEBODY).to(alpha.dtype)
-    return F.max_pool2d(shown, 2 * reach + 1, stride=1, padding=reach)
+    return (F.adaptive_max_pool2d(alpha, CELLS) > SOMEBODY).to(alpha.dtype)

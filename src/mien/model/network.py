@@ -109,7 +109,7 @@ def prune(avatar: Avatar, alpha: Tensor, camera: Camera, decoder: Decoder) -> Av
     if anchors is not None:
         where = 2.0 * camera.project(anchors.means) - 1.0
         near = F.grid_sample(
-            instantiate.near_somebody(alpha[None], 0),
+            instantiate.shows_somebody(alpha[None]),
             where[None, None],
             "nearest",
             align_corners=False,

@@ -26,8 +26,8 @@ from torch import Tensor
 from mien.data.shards import Frames, Sample, members
 from mien.errors import MienError
 from mien.files import atomic_output, write_bytes
+from mien.model import instantiate
 from mien.model.encoder import Encoder
-from mien.model.instantiate import near_somebody
 from mien.model.matching import fingerprint
 from mien.structures import Camera
 from mien.teacher.animator import FlowTeacher, load
@@ -40,8 +40,9 @@ from mien.train.distill_plan import Plan, plan
 from mien.train.reader import Reader, face_crop
 from mien.train.taught import SUFFIX
 
-ROOM = 3
-"""64ths of the picture by which what the teacher draws may lie beyond whom the photo shows."""
+FACE = 1.1, 1.3
+"""Where a teacher's picture begins to give way to the photo, and has done so: in ellipses about the
+face, 1 for that through its outermost landmark."""
 
 
 @dataclass(frozen=True)
@@ -305,13 +306,45 @@ def draw(
         guidance=guidance,
         generator=noise,
     )
-    # Beyond the photo's border nothing is known, so nothing may be taught there; and where the
-    # photo shows nobody, nobody is in the same view of the same head.
-    side = pictures.shape[-1]
-    near = near_somebody(frames.pixels[photos, 3:].to(device).float() / 255.0, ROOM)
-    near = torch.nn.functional.interpolate(near, size=(side, side), mode="bilinear")
-    pictures = pictures * inside_mask(frames.inside[photos].to(device), side) * near
+    faces = torch.cat([frames.landmarks[photos], frames.landmarks[drivers]], 1).to(device)
+    pixels, inside = frames.pixels[photos].to(device), frames.inside[photos].to(device)
+    pictures = onto_photo(pictures, pixels.float() / 255.0, camera.project(faces))
+    pictures = pictures * inside_mask(inside, pictures.shape[-1])
     return (pictures * 255.0 + 0.5).to(torch.uint8).cpu()
+
+
+def onto_photo(pictures: Tensor, photos: Tensor, points: Tensor) -> Tensor:
+    """Faces of the teacher's pictures on the photos that they were made of.
+
+    Camera and head are the same, so hair, neck, clothes and outline are the photo's own, which
+    knows them better; and where it shows nobody, nobody is.
+
+    Args:
+        pictures: (T, 4, V, V) colours and alpha.
+        photos: (T, 4, S, S) likewise.
+        points: (T, N, 2) landmarks of the photo's face and of the one it was to make, in units of
+            image size.
+
+    Returns:
+        (T, 4, V, V).
+    """
+    side = pictures.shape[-1]
+    middle = points.mean(1, keepdim=True)
+    away = points - middle
+    metric = torch.linalg.inv(away.transpose(1, 2) @ away)
+    farthest = _length(away, metric).amax(1)
+    ticks = (torch.arange(side, device=points.device) + 0.5) / side
+    grid = torch.stack(torch.meshgrid(ticks, ticks, indexing="xy"), -1).flatten(0, 1)
+    radius = _length(grid - middle, metric) / farthest[:, None]
+    inner, outer = FACE
+    face = ((outer - radius) / (outer - inner)).clamp(0.0, 1.0).unflatten(1, (1, side, side))
+    face = face * instantiate.resize(instantiate.shows_somebody(photos[:, 3:]), side)
+    return torch.lerp(instantiate.resize(photos, side), pictures, face)
+
+
+def _length(vectors: Tensor, metric: Tensor) -> Tensor:
+    """(T, N) of vectors (T, N, 2) by metrics (T, 2, 2)."""
+    return ((vectors @ metric) * vectors).sum(-1).sqrt()
 
 
 def expressions(shop: Workshop, photo: Tensor, drivers: Tensor, pixels: Tensor) -> Tensor:
