@@ -1,4 +1,4 @@
-"""`mien weights import`: a published checkpoint becomes a file that networks load."""
+"""`mien weights`: published checkpoints become files that networks load; students are packed."""
 
 import sys
 from pathlib import Path
@@ -10,8 +10,10 @@ from safetensors.torch import save_file
 sys.path.insert(0, str(Path(__file__).parents[1] / "model"))
 from paper_layout import blank_state, encoder_layout, motion_layout
 
-from mien.artifact import read_weights
+from mien import presets
+from mien.artifact import read_weights, write_weights
 from mien.cli import main
+from mien.model.network import Network
 
 
 @pytest.fixture
@@ -111,3 +113,50 @@ def test_what_is_no_checkpoint_is_said(run, tmp_path, name):
     code, _, err = run(tmp_path / name)
     assert code == 2
     assert "cannot be read as a PyTorch checkpoint" in err
+
+
+def student(path, seed, licence="research only", preset="tiny"):
+    torch.manual_seed(seed)
+    state = Network(presets.tiny()).state_dict()
+    write_weights(path, state, preset=preset, licence=licence)
+    return path
+
+
+def test_students_are_packed_as_their_mean(tmp_path, capsys):
+    paths = [student(tmp_path / "a", 1), student(tmp_path / "b", 2, "any use")]
+    out = tmp_path / "mean.safetensors"
+    assert main(["weights", "pack", *map(str, paths), "-o", str(out)]) == 0
+    assert "research only; any use" in capsys.readouterr().out
+    mean, (a, b) = read_weights(out), (read_weights(path) for path in paths)
+    assert mean.preset == "tiny"
+    assert mean.state.keys() == a.state.keys()
+    for name, value in mean.state.items():
+        if value.is_floating_point() and value.numel():
+            true = (a.state[name] + b.state[name]) / 2
+            assert (value - true).abs().max() <= 0.005 * true.abs().max() + 1e-7
+    assert out.stat().st_size < 0.6 * paths[0].stat().st_size
+
+
+def test_one_student_is_packed_as_it_is(tmp_path):
+    path, out = student(tmp_path / "a", 1), tmp_path / "packed.safetensors"
+    assert main(["weights", "pack", str(path), "-o", str(out)]) == 0
+    assert read_weights(out).licence == "research only"
+
+
+def test_different_networks_have_no_mean(tmp_path, capsys):
+    paths = [student(tmp_path / "a", 1), student(tmp_path / "b", 2, preset="base")]
+    out = tmp_path / "mean.safetensors"
+    assert main(["weights", "pack", *map(str, paths), "-o", str(out)]) == 2
+    assert "different networks" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_packing_does_not_overwrite_a_student(tmp_path, capsys):
+    path = student(tmp_path / "a.safetensors", 1)
+    assert main(["weights", "pack", str(path), "-o", str(path)]) == 2
+    assert "would overwrite" in capsys.readouterr().err
+
+
+def test_packing_nothing_is_refused(tmp_path, capsys):
+    assert main(["weights", "pack", "-o", str(tmp_path / "a.safetensors")]) == 2
+    assert "nothing to pack" in capsys.readouterr().err

@@ -14,7 +14,7 @@ The header says the format, its schema, the preset and the licence of the weight
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -103,6 +103,33 @@ def read_weights(path: str | os.PathLike[str]) -> Weights:
     scales = {n + SCALE for n, value in file.tensors.items() if value.dtype == torch.int8}
     state = {name: _weight(file, name) for name in file.tensors if name not in scales}
     return Weights(state, file.text("preset"), file.text("licence"))
+
+
+def mean_weights(files: Sequence[tuple[str, Weights]]) -> Weights:
+    """The mean of the weights of networks that began as one; counters are the first's.
+
+    Args:
+        files: name and content of at least one file. Their licences all hold for the mean.
+
+    Raises:
+        MienError: they are not weights of one and the same network.
+    """
+    (first, model), *others = files
+    kinds = {name: value.shape for name, value in model.state.items()}
+    for name, other in others:
+        if other.preset != model.preset or kinds != {n: v.shape for n, v in other.state.items()}:
+            raise MienError(
+                f"{name} (preset {other.preset}) and {first} (preset {model.preset}) are weights "
+                "of different networks and have no mean; give students of one network."
+            )
+    state = {
+        name: torch.stack([file.state[name] for _, file in files]).mean(0)
+        if value.is_floating_point()
+        else value
+        for name, value in model.state.items()
+    }
+    licences = dict.fromkeys(file.licence for _, file in files)
+    return Weights(state, model.preset, "; ".join(licences))
 
 
 def _weight(file: SafeFile, name: str) -> Tensor:
