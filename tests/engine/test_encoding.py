@@ -45,7 +45,9 @@ def test_avatars_of_several_photos() -> None:
     expected = [pipeline.encode(network, one, 8) for one in photos]
     for one, other in zip(ours, expected, strict=True):
         assert_alike(one, other)
-    assert (ours[0].features - ours[1].features).norm() > 0.1 * ours[0].features.norm()
+    # Each has its own number of Gaussians, since gaps are closed.
+    first, second = (one.features[: min(len(one.features) for one in ours)] for one in ours[:2])
+    assert (first - second).norm() > 0.1 * first.norm()
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name])
         assert value.stride() == before[name].stride()
