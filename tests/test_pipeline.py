@@ -1,5 +1,7 @@
 """What a take asks of an avatar, and the frames that come of it, on the tiny network."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -43,12 +45,27 @@ def test_following_looks_through_the_drivers_pose(network: Network, avatar: Avat
     assert torch.equal(cameras.intrinsics[0], avatar.intrinsics)
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.7])
+def test_strength_scales_the_change_from_the_drivers_median(
+    network: Network, avatar: Avatar, strength: float
+) -> None:
+    take = make_take(network)
+    middle = take.latents.median(0).values
+    change = strength * (take.latents - middle)
+    for retarget, rest in (("absolute", middle), ("relative", avatar.source_latent)):
+        direction = Direction("fixed", retarget, strength)  # type: ignore[arg-type]
+        latents, _ = directed(avatar, take, direction)
+        torch.testing.assert_close(latents, rest + change)
+
+
 @pytest.mark.parametrize("retarget", ["absolute", "relative"])
-def test_no_strength_is_the_photos_expression(
+def test_of_a_single_picture_strength_scales_the_change_from_the_photo(
     network: Network, avatar: Avatar, retarget: str
 ) -> None:
-    latents, _ = directed(avatar, make_take(network), Direction("fixed", retarget, 0.0))  # type: ignore[arg-type]
-    torch.testing.assert_close(latents, avatar.source_latent.expand_as(latents))
+    take = make_take(network, 1)
+    own = avatar.source_latent
+    latents, _ = directed(avatar, take, Direction("fixed", retarget, 0.5))  # type: ignore[arg-type]
+    torch.testing.assert_close(latents, own + 0.5 * (take.latents - own))
 
 
 def test_relative_adds_the_change_from_the_drivers_median(network: Network, avatar: Avatar) -> None:
@@ -56,6 +73,13 @@ def test_relative_adds_the_change_from_the_drivers_median(network: Network, avat
     latents, _ = directed(avatar, take, Direction(retarget="relative"))
     change = take.latents - take.latents.median(0).values
     torch.testing.assert_close(latents, avatar.source_latent + change)
+
+
+def test_a_held_face_stays_as_it_is(network: Network, avatar: Avatar) -> None:
+    take = make_take(network, 150)
+    latents = take.latents[0].expand(150, -1)
+    held, _ = directed(avatar, replace(take, latents=latents), Direction("orbit", strength=0.5))
+    torch.testing.assert_close(held, latents)
 
 
 def test_an_orbit_swings_and_a_fixed_camera_does_not(network: Network, avatar: Avatar) -> None:

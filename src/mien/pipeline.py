@@ -43,7 +43,8 @@ class Direction:
         pose: whether the head follows the driver's, keeps still and frontal, or is orbited.
         retarget: "absolute" makes the driver's expression; "relative" adds the driver's change
             from its own median to the photo's expression, which keeps more of the photo.
-        strength: 1 as the driver; less is calmer, more exaggerates.
+        strength: how much of the change from the driver's median is made: 1 as the driver; less is
+            calmer, more exaggerates.
     """
 
     pose: Literal["follow", "fixed", "orbit"] = "follow"
@@ -131,10 +132,13 @@ def directed(avatar: Performer, take: Motion, direction: Direction) -> tuple[Ten
         latents (T, D) to drive with, and the cameras (T,) to look through.
     """
     own = avatar.source_latent
-    latents = take.latents.to(own.device)
-    if direction.retarget == "relative":
-        latents = own + latents - latents.median(0).values
-    latents = own + direction.strength * (latents - own)
+    # Of frames that share memory, as those of a held face do, torch's median is garbage.
+    latents = take.latents.to(own.device).contiguous()
+    # A single picture shows no face at rest; what it changes is the photo's.
+    rest = latents.median(0).values if len(take) > 1 else own
+    base = own if direction.retarget == "relative" else rest
+    # Exaggerated from the photo's face instead, the driver's features would grow with the motion.
+    latents = base + direction.strength * (latents - rest)
     cameras = _follow(take) if direction.pose == "follow" else _around(take, direction.pose)
     intrinsics = avatar.intrinsics.expand(len(take), 3, 3)
     return latents, replace(cameras.to(own.device), intrinsics=intrinsics)

@@ -48,7 +48,8 @@ class Command:
             that swings around it.
         retarget: `absolute` makes the driver's expression; `relative` adds the driver's changes to
             the photo's own expression.
-        strength: 1 is as the driver; less is calmer, more exaggerates.
+        strength: of the change from the driver's median face: 1 is as the driver; less is calmer,
+            more exaggerates. 1.3 makes up for what avatars hold back.
         smooth: 0 is as the driver; up to 1 takes out jitter, and more and more of quick movements.
         background: a colour's name, #rrggbb, `original`: what the photo shows behind the head, or
             `transparent`: nothing, which .webm, .mov and .png can say.
