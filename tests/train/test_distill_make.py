@@ -93,6 +93,32 @@ def test_a_second_look_labels_pictures_by_what_they_show(
     assert summary(paths)["expression missed"] == 0
 
 
+def bright(pictures: np.ndarray) -> Look:
+    """Finds a face in every picture, and the person in those that are as red as the photo."""
+    generator = np.random.default_rng(0)
+    landmarks = generator.normal(0, 0.05, (1, 478, 3)) + pictures.mean((1, 2, 3))[:, None, None]
+    red = pictures[..., 0].mean((1, 2))
+    places = np.full((len(pictures), 478, 2), np.nan)
+    return Look(landmarks, places, red[:, None].repeat(128, 1) / 2000.0)
+
+
+@pytest.mark.slow
+def test_processes_look_as_one_does(command: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two shards, so that one is drawn while the other is looked at."""
+    monkeypatch.setattr(
+        distill_filter.Findings, "passed", property(lambda found: found.distance < 0.45)
+    )
+    encoder = Network(tiny()).encoder
+    one = list(read_shards(make(command, encoder, bright, 0, 1)))
+    other = replace(command, out=command.out.with_name("more"), workers=2)
+    more = list(read_shards(make(other, encoder, bright, 0, 1)))
+    assert 0 < len(one) == len(more)
+    for a, b in zip(one, more, strict=True):
+        assert a.key == b.key
+        np.testing.assert_array_equal(a.image, b.image)
+        np.testing.assert_array_equal(a.landmarks, b.landmarks)
+
+
 def test_nothing_is_taught_beyond_a_photos_border(command: Make) -> None:
     write_photos_and_takes(command.data, known=0.75)
     for sample in read_shards(made(command)):

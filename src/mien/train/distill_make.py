@@ -10,13 +10,16 @@ Axis legend: D drivers of one photo, T pictures, V side in pixels.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +71,7 @@ class Make:
             it shows rather than by what the teacher was told; it need then not reach that.
         ray: share the work among so many tasks of a Ray cluster, or of this machine; 0: no Ray.
         network: sizes of the teacher.
-        workers: processes that decode pictures while loading.
+        workers: processes that decode pictures while loading, and take the second look.
     """
 
     data: Path
@@ -88,6 +91,14 @@ class Make:
     workers: int = 8
 
 
+Job = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+"""A photo, the pictures made of it, what they were asked, and the photo's camera: all that a second
+look wants, as arrays that processes can hand each other."""
+
+SecondLook = Callable[[Iterable[Job]], Iterator[judge.Findings]]
+"""Looks at photos' pictures, some at a time, in the background if there are processes for it."""
+
+
 @dataclass(frozen=True)
 class Workshop:
     """All that making a shard takes."""
@@ -98,7 +109,7 @@ class Workshop:
     teacher: FlowTeacher
     reader: Reader
     encoder: Encoder
-    examiner: Examiner | None
+    look: SecondLook | None
     device: torch.device
     recipe: dict[str, str | float]
 
@@ -165,9 +176,37 @@ def make(
     if command.drivers < 2:
         raise MienError("--drivers must be 2 or more: a photo's pictures are judged together.")
     command.out.mkdir(parents=True, exist_ok=True)
-    shop = open_workshop(command, encoder, examiner)
-    photos = torch.arange(len(shop.plan.photos)).split(command.shard)
-    return [make_shard(shop, number, photos[number]) for number in range(rank, len(photos), world)]
+    with contextlib.ExitStack() as stack:
+        look = None
+        if examiner is not None:
+            look = stack.enter_context(looking(examiner, command.workers))
+        shop = open_workshop(command, encoder, look)
+        photos = torch.arange(len(shop.plan.photos)).split(command.shard)
+        paths, begun = [], []
+        for number in range(rank, len(photos), world):
+            # While one shard is drawn, the one before is looked at.
+            begun.append(begin_shard(shop, number, photos[number]))
+            if len(begun) == 2:
+                paths.append(begun.pop(0)())
+        return paths + [finish() for finish in begun]
+
+
+@contextlib.contextmanager
+def looking(examiner: Examiner, workers: int) -> Iterator[SecondLook]:
+    """Instruments, and processes to use them in: this one, if there is to be only one."""
+    look = partial(_look, examiner)
+    if workers == 1:
+        yield partial(map, look)
+        return
+    # MediaPipe does not survive a fork.
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        yield partial(pool.map, look)
+
+
+def _look(examiner: Examiner, job: Job) -> judge.Findings:
+    own, made, asked, world_from_cam, intrinsics = job
+    camera = Camera(torch.from_numpy(world_from_cam), torch.from_numpy(intrinsics))
+    return judge.examine(examiner, own, made, torch.from_numpy(asked), camera)
 
 
 def shares() -> tuple[int, int]:
@@ -175,7 +214,7 @@ def shares() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def open_workshop(command: Make, encoder: Encoder, examiner: Examiner | None) -> Workshop:
+def open_workshop(command: Make, encoder: Encoder, look: SecondLook | None) -> Workshop:
     """Load what making takes.
 
     Raises:
@@ -194,7 +233,7 @@ def open_workshop(command: Make, encoder: Encoder, examiner: Examiner | None) ->
         teacher=teacher,
         reader=reader,
         encoder=encoder.to(device),
-        examiner=examiner,
+        look=look,
         device=device,
         recipe={
             "teacher": fingerprint(teacher.network),
@@ -209,26 +248,31 @@ def open_workshop(command: Make, encoder: Encoder, examiner: Examiner | None) ->
     )
 
 
-def make_shard(shop: Workshop, number: int, photos: Tensor) -> Path:
-    """One shard of the pictures of photos (P,), numbers within the plan, unless it is there.
+def begin_shard(shop: Workshop, number: int, photos: Tensor) -> Callable[[], Path]:
+    """Draw the pictures of photos (P,), numbers within the plan, unless their shard is there.
 
-    Its figures lie beside it, as JSON.
+    Returns:
+        what judges them and writes the shard, its figures beside it as JSON.
 
     Raises:
         MienError: it is there, but was made in another way.
     """
     path = shop.command.out / f"taught-{number:04d}.tar"
     notes = path.with_suffix(".json")
-    if path.exists():
-        if not notes.exists() or json.loads(notes.read_text())["recipe"] != shop.recipe:
-            raise MienError(
-                f"{path} was made by another teacher or with other settings; remove the taught "
-                f"shards in {path.parent}, or name another folder with --out."
-            )
-        return path
-    made = animate(shop, number, photos)
+    if not path.exists():
+        return partial(_write, shop, path, animate(shop, number, photos))
+    if not notes.exists() or json.loads(notes.read_text())["recipe"] != shop.recipe:
+        raise MienError(
+            f"{path} was made by another teacher or with other settings; remove the taught "
+            f"shards in {path.parent}, or name another folder with --out."
+        )
+    return lambda: path
+
+
+def _write(shop: Workshop, path: Path, judged: Callable[[], Made]) -> Path:
+    made = judged()
     told = {"recipe": shop.recipe, "figures": made.figures()}
-    write_bytes(notes, json.dumps(told, indent=1).encode())
+    write_bytes(path.with_suffix(".json"), json.dumps(told, indent=1).encode())
     with atomic_output(path) as draft, tarfile.open(draft, "w") as tar:
         for sample, more in samples(shop, made):
             for name, content in members(sample, more=more):
@@ -238,8 +282,12 @@ def make_shard(shop: Workshop, number: int, photos: Tensor) -> Path:
     return path
 
 
-def animate(shop: Workshop, number: int, photos: Tensor) -> Made:
-    """The teacher's pictures of photos (P,) of the plan, judged; `number` seeds the noise."""
+def animate(shop: Workshop, number: int, photos: Tensor) -> Callable[[], Made]:
+    """The teacher's pictures of photos (P,) of the plan; `number` seeds the noise.
+
+    Returns:
+        what waits for the second look, if there is one, and says how they were judged.
+    """
     command = shop.command
     drivers = [shop.plan.drivers(index, command.drivers) for index in photos.tolist()]
     rows = shop.plan.photos[photos]
@@ -253,25 +301,31 @@ def animate(shop: Workshop, number: int, photos: Tensor) -> Made:
     )
     parts = pixels.split([len(d) for d in drivers])
     each = list(zip(rows, drivers, parts, strict=True))
+    looks = shop.look(second_look(shop, *one) for one in each) if shop.look else None
     follows, amount = torch.cat([expressions(shop, *one) for one in each]).T
-    landmarks, passed = shop.frames.landmarks[driver], torch.ones_like(driver, dtype=torch.bool)
-    reached = (follows >= judge.FOLLOWS) & (amount >= judge.ENOUGH)
-    if shop.examiner is not None:
-        looks = [second_look(shop, shop.examiner, *one) for one in each]
-        landmarks = torch.from_numpy(np.concatenate([look.landmarks for look in looks])).float()
-        passed = torch.from_numpy(np.concatenate([look.passed for look in looks]))
-        reached = torch.ones_like(passed)
-    return Made(
+    told = Made(
         photo=photo,
         driver=driver,
         pixels=pixels,
-        landmarks=landmarks,
+        landmarks=shop.frames.landmarks[driver],
         follows=follows,
         amount=amount,
-        reached=reached,
+        reached=(follows >= judge.FOLLOWS) & (amount >= judge.ENOUGH),
         same=people_kept(shop, rows, own, driver, pixels),
-        passed=passed,
+        passed=torch.ones_like(driver, dtype=torch.bool),
     )
+    return partial(_seen, told, looks) if looks else lambda: told
+
+
+def _seen(told: Made, looks: Iterator[judge.Findings]) -> Made:
+    """What a second look says of pictures: it is theirs, whatever they were told."""
+    found = list(looks)
+    landmarks, passed = (
+        torch.from_numpy(np.concatenate(part))
+        for part in zip(*((look.landmarks, look.passed) for look in found), strict=True)
+    )
+    reached = torch.ones_like(passed)
+    return replace(told, landmarks=landmarks.float(), passed=passed, reached=reached)
 
 
 def draw(
@@ -383,13 +437,13 @@ def people_kept(
     return judge.same_person(made, photos, own.to(device), drivers).cpu()
 
 
-def second_look(
-    shop: Workshop, examiner: Examiner, photo: Tensor, drivers: Tensor, pixels: Tensor
-) -> judge.Findings:
-    """What instruments find in the pictures (D, 4, V, V) of one photo."""
+def second_look(shop: Workshop, photo: Tensor, drivers: Tensor, pixels: Tensor) -> Job:
+    """What instruments are shown of the pictures (D, 4, V, V) of one photo."""
     frames = shop.frames
     own, made = (_channels_last(part) for part in (frames.pixels[photo], pixels))
-    return judge.examine(examiner, own, made, shop.plan.change[drivers], frames.camera[photo])
+    camera = frames.camera[photo]
+    asked = shop.plan.change[drivers].numpy()
+    return own, made, asked, camera.world_from_cam.numpy(), camera.intrinsics.numpy()
 
 
 def samples(
