@@ -12,7 +12,7 @@ together() { torchrun --nproc_per_node "$GPUS" -m mien "$@"; }
 
 together teach --data out/shards --out out/teacher --teach.minutes 600
 mien distill sheet --data out/shards --teacher "$TEACHER" --out out/teacher/sheet.jpg
-together distill make --data out/shards --teacher "$TEACHER" --weights "$BASE" --out out/shards
+together distill make --data out/shards --teacher "$TEACHER" --weights "$BASE" --out out/shards --check --workers 16
 for taught in none front lifted; do
     together train --data out/shards --out "out/distill-$taught" --start "$BASE" \
         --taught "$taught" --taught-batch 16 \
@@ -23,3 +23,6 @@ done
 for taught in front lifted; do
     mien eval --compare out/report-none/results.json "out/report-$taught/results.json"
 done
+# The mean of both has most of what each is better at; packed as weights ship.
+mien weights pack out/distill-none/weights.safetensors out/distill-lifted/weights.safetensors \
+    --output out/base.safetensors
