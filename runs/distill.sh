@@ -12,7 +12,8 @@ together() { torchrun --nproc_per_node "$GPUS" -m mien "$@"; }
 
 together teach --data out/shards --out out/teacher --teach.minutes 600
 mien distill sheet --data out/shards --teacher "$TEACHER" --out out/teacher/sheet.jpg
-together distill make --data out/shards --teacher "$TEACHER" --weights "$BASE" --out out/shards --check --workers 16
+together distill make --data out/shards --teacher "$TEACHER" --weights "$BASE" \
+    --out out/shards --check
 for taught in none front lifted; do
     together train --data out/shards --out "out/distill-$taught" --start "$BASE" \
         --taught "$taught" --taught-batch 16 \

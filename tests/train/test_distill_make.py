@@ -19,7 +19,15 @@ from mien.presets import tiny
 from mien.teacher.animator import load
 from mien.train import distill_filter
 from mien.train.distill_filter import READER, Look
-from mien.train.distill_make import FACE, Make, make, onto_photo, summary
+from mien.train.distill_make import (
+    FACE,
+    Make,
+    animate,
+    make,
+    onto_photo,
+    open_workshop,
+    summary,
+)
 from mien.train.distill_ray import make_with_ray
 
 LOSS = 12
@@ -117,6 +125,15 @@ def test_processes_look_as_one_does(command: Make, monkeypatch: pytest.MonkeyPat
         assert a.key == b.key
         np.testing.assert_array_equal(a.image, b.image)
         np.testing.assert_array_equal(a.landmarks, b.landmarks)
+
+
+def test_nothing_is_drawn_beyond_a_photos_border(command: Make) -> None:
+    """To the last bit, before a file loses some."""
+    write_photos_and_takes(command.data, known=0.75)
+    shop = open_workshop(command, Network(tiny()).encoder, None)
+    told, _ = animate(shop, 0, torch.arange(len(shop.plan.photos)))
+    assert (told.pixels[..., 25:] == 0).all()
+    assert (told.pixels[..., 8:24, 8:23] > 0).any(1).all()
 
 
 def test_nothing_is_taught_beyond_a_photos_border(command: Make) -> None:

@@ -78,11 +78,13 @@ def _asked(command: Command, network: "Network", avatar: "Avatar") -> "Tensor | 
     import torch
 
     from mien import api
+    from mien.pipeline import Direction, directed
 
     latents = []
     for path in command.take:
-        took = api.motion(path, network=network).latents
-        latents += [took, avatar.source_latent + took - took.median(0).values]
+        take = api.motion(path, network=network)
+        change, _ = directed(avatar, take, Direction(retarget="relative"))
+        latents += [take.latents, change]
     return torch.cat(latents) if latents else None
 
 

@@ -81,11 +81,9 @@ def _pack(command: Pack) -> None:
         raise MienError("There is nothing to pack; name the weights that `mien train` wrote.")
     check_output(command.output, (".safetensors",), *command.students)
 
-    from mien.artifact import read_weights, write_weights
-    from mien.artifact.weights import mean_weights
+    from mien.artifact.weights import mean_weights, read_weights, write_weights
 
-    files = [(str(path), read_weights(path)) for path in command.students]
-    mean = mean_weights(files)
+    mean = mean_weights([(str(path), read_weights(path)) for path in command.students])
     write_weights(command.output, mean.state, preset=mean.preset, licence=mean.licence, int8=True)
     print(f"{command.output}: preset {mean.preset}, {mean.licence}")
 

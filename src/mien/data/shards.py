@@ -166,6 +166,14 @@ def members(
     ]
 
 
+def add_members(tar: tarfile.TarFile, files: Iterable[tuple[str, bytes]]) -> None:
+    """Put files (name, bytes) into a tar, without the time of day."""
+    for name, content in files:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        tar.addfile(info, io.BytesIO(content))
+
+
 def write_shards(
     samples: Iterable[Sample], folder: Path, name: str, max_bytes: int = 48 << 20
 ) -> list[Path]:
@@ -184,10 +192,7 @@ def write_shards(
         path = folder / f"{name}-{len(paths):04d}.tar"
         with atomic_output(path) as draft, tarfile.open(draft, "w") as tar:
             while sample is not None and tar.offset < max_bytes:
-                for member, content in members(sample):
-                    info = tarfile.TarInfo(member)
-                    info.size = len(content)
-                    tar.addfile(info, io.BytesIO(content))
+                add_members(tar, members(sample))
                 sample = next(pending, None)
         paths.append(path)
     return paths

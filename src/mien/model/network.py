@@ -108,13 +108,13 @@ def prune(avatar: Avatar, alpha: Tensor, camera: Camera, decoder: Decoder) -> Av
     anchors = avatar.anchors
     if anchors is not None:
         where = 2.0 * camera.project(anchors.means) - 1.0
-        near = F.grid_sample(
+        shown = F.grid_sample(
             instantiate.shows_somebody(alpha[None]),
             where[None, None],
             "nearest",
             align_corners=False,
         )
-        keep &= near.flatten() > 0.0
+        keep &= shown.flatten() > 0.0
         anchors = replace(
             anchors,
             means=anchors.means[keep],

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import io
 import json
 import multiprocessing
 import tarfile
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mien.data.shards import Sample, members, read_shards
+from mien.data.shards import Sample, add_members, members, read_shards
 from mien.errors import MienError
 from mien.structures import Camera
 from mien.synth.backdrop import sample_backdrop
@@ -229,10 +228,7 @@ def _write_shard(config: SynthConfig, studio: Studio, number: int, start: int, p
         with _disk(config.out), tarfile.open(partial, "w") as tar:
             for person in range(start, start + people):
                 for shot in photograph(studio, config, config.seed + person):
-                    for name, content in sample_members(shot, config.dense):
-                        info = tarfile.TarInfo(name)
-                        info.size = len(content)
-                        tar.addfile(info, io.BytesIO(content))
+                    add_members(tar, sample_members(shot, config.dense))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

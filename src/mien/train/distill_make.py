@@ -11,7 +11,6 @@ Axis legend: D drivers of one photo, T pictures, V side in pixels.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import tarfile
@@ -26,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.data.shards import Frames, Sample, members
+from mien.data.shards import Frames, Sample, add_members, members
 from mien.errors import MienError
 from mien.files import atomic_output, write_bytes
 from mien.model import instantiate
@@ -176,10 +175,7 @@ def make(
     if command.drivers < 2:
         raise MienError("--drivers must be 2 or more: a photo's pictures are judged together.")
     command.out.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:
-        look = None
-        if examiner is not None:
-            look = stack.enter_context(looking(examiner, command.workers))
+    with looking(examiner, command.workers) if examiner else contextlib.nullcontext() as look:
         shop = open_workshop(command, encoder, look)
         photos = torch.arange(len(shop.plan.photos)).split(command.shard)
         paths, begun = [], []
@@ -260,7 +256,7 @@ def begin_shard(shop: Workshop, number: int, photos: Tensor) -> Callable[[], Pat
     path = shop.command.out / f"taught-{number:04d}.tar"
     notes = path.with_suffix(".json")
     if not path.exists():
-        return partial(_write, shop, path, animate(shop, number, photos))
+        return partial(_write, shop, path, *animate(shop, number, photos))
     if not notes.exists() or json.loads(notes.read_text())["recipe"] != shop.recipe:
         raise MienError(
             f"{path} was made by another teacher or with other settings; remove the taught "
@@ -269,24 +265,24 @@ def begin_shard(shop: Workshop, number: int, photos: Tensor) -> Callable[[], Pat
     return lambda: path
 
 
-def _write(shop: Workshop, path: Path, judged: Callable[[], Made]) -> Path:
-    made = judged()
-    told = {"recipe": shop.recipe, "figures": made.figures()}
-    write_bytes(path.with_suffix(".json"), json.dumps(told, indent=1).encode())
+def _write(shop: Workshop, path: Path, told: Made, looks: Iterator[judge.Findings] | None) -> Path:
+    made = told if looks is None else seen(told, looks)
+    notes = {"recipe": shop.recipe, "figures": made.figures()}
+    write_bytes(path.with_suffix(".json"), json.dumps(notes, indent=1).encode())
     with atomic_output(path) as draft, tarfile.open(draft, "w") as tar:
         for sample, more in samples(shop, made):
-            for name, content in members(sample, more=more):
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
+            add_members(tar, members(sample, more=more))
     return path
 
 
-def animate(shop: Workshop, number: int, photos: Tensor) -> Callable[[], Made]:
+def animate(
+    shop: Workshop, number: int, photos: Tensor
+) -> tuple[Made, Iterator[judge.Findings] | None]:
     """The teacher's pictures of photos (P,) of the plan; `number` seeds the noise.
 
     Returns:
-        what waits for the second look, if there is one, and says how they were judged.
+        them, judged by what they were told, and the findings of the second look, photo by photo,
+        if there is one: it may still be under way.
     """
     command = shop.command
     drivers = [shop.plan.drivers(index, command.drivers) for index in photos.tolist()]
@@ -314,11 +310,11 @@ def animate(shop: Workshop, number: int, photos: Tensor) -> Callable[[], Made]:
         same=people_kept(shop, rows, own, driver, pixels),
         passed=torch.ones_like(driver, dtype=torch.bool),
     )
-    return partial(_seen, told, looks) if looks else lambda: told
+    return told, looks
 
 
-def _seen(told: Made, looks: Iterator[judge.Findings]) -> Made:
-    """What a second look says of pictures: it is theirs, whatever they were told."""
+def seen(told: Made, looks: Iterator[judge.Findings]) -> Made:
+    """Pictures as a second look finds them, whatever they were told."""
     found = list(looks)
     landmarks, passed = (
         torch.from_numpy(np.concatenate(part))
@@ -348,22 +344,15 @@ def draw(
     """
     motion, device = teacher.network.motion, noise.device
     camera = frames.camera[photos].to(str(device))
+    shown = frames.pixels[photos].to(device).float() / 255.0
+    faces = [frames.landmarks[rows].to(device) for rows in (photos, drivers)]
     with torch.no_grad():
-        own, latent = (motion(frames.landmarks[rows].to(device)) for rows in (photos, drivers))
+        own, latent = map(motion, faces)
     pictures = teacher.pictures(
-        frames.pixels[photos].to(device).float() / 255.0,
-        camera,
-        own,
-        latent,
-        camera,
-        steps=steps,
-        guidance=guidance,
-        generator=noise,
+        shown, camera, own, latent, camera, steps=steps, guidance=guidance, generator=noise
     )
-    faces = torch.cat([frames.landmarks[photos], frames.landmarks[drivers]], 1).to(device)
-    pixels, inside = frames.pixels[photos].to(device), frames.inside[photos].to(device)
-    pictures = onto_photo(pictures, pixels.float() / 255.0, camera.project(faces))
-    pictures = pictures * inside_mask(inside, pictures.shape[-1])
+    pictures = onto_photo(pictures, shown, camera.project(torch.cat(faces, 1)))
+    pictures = pictures * inside_mask(frames.inside[photos].to(device), pictures.shape[-1])
     return (pictures * 255.0 + 0.5).to(torch.uint8).cpu()
 
 
