@@ -1,6 +1,7 @@
 """`mien distill make`, from shards and a tiny teacher to taught shards."""
 
 import io
+import os
 import sys
 import tarfile
 from dataclasses import replace
@@ -23,6 +24,7 @@ from mien.train.distill_make import (
     FACE,
     Make,
     animate,
+    looking,
     make,
     onto_photo,
     open_workshop,
@@ -125,6 +127,23 @@ def test_processes_look_as_one_does(command: Make, monkeypatch: pytest.MonkeyPat
         assert a.key == b.key
         np.testing.assert_array_equal(a.image, b.image)
         np.testing.assert_array_equal(a.landmarks, b.landmarks)
+
+
+def to_itself(pictures: np.ndarray) -> Look:
+    """Refuses to look where it would use the GPU's driver, or many threads."""
+    vendors = os.environ.get("__EGL_VENDOR_LIBRARY_FILENAMES", "all that are installed")
+    assert (torch.get_num_threads(), vendors) == (1, os.devnull)
+    return bright(pictures)
+
+
+@pytest.mark.slow
+def test_processes_that_look_keep_off_the_gpu() -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    camera = (np.eye(4, dtype=np.float32)[None], np.eye(3, dtype=np.float32)[None])
+    with looking(to_itself, 2) as look:
+        found = list(look([(picture, picture[None], np.ones((1, 39), np.float32), *camera)]))
+    assert found[0].landmarks.shape == (1, 478, 3)
+    assert os.environ.get("__EGL_VENDOR_LIBRARY_FILENAMES") != os.devnull
 
 
 def test_nothing_is_drawn_beyond_a_photos_border(command: Make) -> None:

@@ -195,8 +195,18 @@ def looking(examiner: Examiner, workers: int) -> Iterator[SecondLook]:
         yield partial(map, look)
         return
     # MediaPipe does not survive a fork.
-    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _to_itself) as pool:
         yield partial(pool.map, look)
+
+
+def _to_itself() -> None:
+    """Keep a process that looks to one processor, and off the GPU.
+
+    Where MediaPipe finds EGL it opens a context for every picture, though it computes on the
+    processor, and many processes that do so wait for the driver's lock (docs/log.md).
+    """
+    torch.set_num_threads(1)
+    os.environ["__EGL_VENDOR_LIBRARY_FILENAMES"] = os.devnull
 
 
 def _look(examiner: Examiner, job: Job) -> judge.Findings:
